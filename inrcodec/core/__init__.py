@@ -1,0 +1,22 @@
+"""Arrays in, payload bytes out; knows nothing of zarr, HDF5 or MRC."""
+
+from inrcodec.core.decoder import decode_many, decode_region
+from inrcodec.core.encoder import encode_many, fit
+from inrcodec.core.inspection import PayloadInfo, inspect
+from inrcodec.core.payload import PayloadError
+from inrcodec.core.settings import Settings, Target, parse_target
+from inrcodec.core.volume import VolumeModel
+
+__all__ = [
+    "PayloadError",
+    "PayloadInfo",
+    "Settings",
+    "Target",
+    "VolumeModel",
+    "decode_many",
+    "decode_region",
+    "encode_many",
+    "fit",
+    "inspect",
+    "parse_target",
+]
