@@ -102,7 +102,8 @@ def fsc(
             raise ValueError(f"mask has shape {mask.shape}, the maps {a.shape}")
         x, y = x * mask, y * mask
     pixel = max(1.0 / (n * d) for n, d in zip(a.shape, sizes, strict=True))
-    shells = math.floor(0.5 / float(sizes.max()) / pixel + 1e-9)
+    # Axes whose voxel sizes differ by rounding alone must not lose the last shell.
+    shells = math.floor(0.5 / float(sizes.max()) / pixel + 1e-4)
     if shells < 1:
         raise ValueError(f"a box of shape {a.shape} has no shell between zero and the Nyquist frequency")
     index = _shell_index(a.shape, sizes, pixel)
