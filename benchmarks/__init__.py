@@ -1,0 +1,1 @@
+"""Benchmarks of inrcodec beside other codecs; see README.md in this folder."""
