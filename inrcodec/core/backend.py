@@ -1,0 +1,69 @@
+"""Where arrays live: NumPy, or PyTorch on a CPU or a GPU. PyTorch is imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array namespace (array API standard) and the device its arrays live on."""
+
+    xp: Any
+    device: str
+
+    def asarray(self, array: Any) -> Any:
+        """This backend's array of a NumPy array (dtype kept)."""
+        if self.device == "numpy":
+            return np.asarray(array)
+        return self.xp.asarray(array, device=self.device)
+
+    def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
+        """A NumPy array of this backend's array."""
+        return np.asarray(array if self.device == "numpy" else array.detach().cpu().numpy())
+
+
+NUMPY = Backend(array_api_compat.numpy, "numpy")
+
+
+@cache
+def get_backend(device: str) -> Backend:
+    """The backend of a device name.
+
+    Args:
+        device: ``"numpy"``; ``"cpu"`` or ``"cuda"`` (``"cuda:1"``, ...) through PyTorch; ``"auto"``, a GPU
+            where PyTorch finds one, PyTorch on the CPU where it is installed, NumPy otherwise.
+
+    Raises:
+        ImportError: PyTorch is asked for and not installed.
+        ValueError: an unknown device, or one that PyTorch does not find.
+    """
+    if device == "numpy":
+        return NUMPY
+    if device == "auto":
+        if not has_torch():
+            return NUMPY
+        import torch
+
+        return get_backend("cuda" if torch.cuda.is_available() else "cpu")
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f'device must be "auto", "numpy", "cpu" or "cuda", got {device!r}')
+    if not has_torch():
+        raise ImportError(f"device {device!r} needs PyTorch: pip install 'inrcodec[train]'")
+    import array_api_compat.torch
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} asked for, and PyTorch finds no GPU")
+    return Backend(array_api_compat.torch, device)
+
+
+def has_torch() -> bool:
+    """Whether PyTorch is installed (it is not imported)."""
+    return importlib.util.find_spec("torch") is not None

@@ -1,0 +1,192 @@
+"""Entropy coding of integers with fixed tables, on the ANS coder of the ``constriction`` package.
+
+Every symbol is coded with the table of a *scale index*: index i stands for a Laplace distribution of scale
+2**((i + SCALE_MIN) / 8) in quantiser steps. Up to ``SPLIT`` a table holds the values themselves; beyond it
+the low bits are coded as uniform and the table holds the rest, as a Laplace distribution is flat over them.
+Tables are integers (:mod:`inrcodec.core.exact`), so no float reaches the coder.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import constriction
+import numpy as np
+
+from inrcodec.core.exact import halved_laplace_frequencies, laplace_frequencies, power_of_two
+from inrcodec.core.payload import PayloadError
+
+PRECISION = 24
+SCALE_MIN = -36  # eighths of log2: the narrowest Laplace scale is 2**-4.5 steps
+SPLIT = 68  # scale 2**4: from here on low bits are coded apart
+SCALES = 160
+DEAD_ZONE = Decimal("0.60")
+MAX_SYMBOL = 2**24
+
+_HALF_LIMIT = 192
+_ESCAPE_BITS = 13  # an escaped value travels as two uniform symbols of 13 bits, zigzag-coded
+_COST_COLUMNS = 256
+
+Array = np.ndarray[Any, Any]
+
+
+def _limit(index: int) -> int:
+    """Values a side of a table: beyond 12 scales a Laplace distribution has nothing left."""
+    return int(12 * 2 ** ((index + SCALE_MIN) / 8)) + 3
+
+
+@cache
+def frequencies(index: int) -> tuple[int, ...]:
+    """The integer frequency table of a scale index (of the high part, from ``SPLIT`` on)."""
+    if index < SPLIT:
+        return tuple(
+            laplace_frequencies(power_of_two(index + SCALE_MIN), DEAD_ZONE, _limit(index), PRECISION)
+        )
+    return tuple(halved_laplace_frequencies(power_of_two(24 + (index - SPLIT) % 8), _HALF_LIMIT, PRECISION))
+
+
+def low_bits(index: int) -> int:
+    """Bits of a symbol coded as uniform at this scale index."""
+    return 0 if index < SPLIT else (index - SPLIT) // 8 + 1
+
+
+@cache
+def _model(index: int) -> Any:
+    key = index if index < SPLIT else SPLIT + (index - SPLIT) % 8
+    if key != index:
+        return _model(key)
+    # The coder gives every symbol 1 and shares the rest in proportion: with frequency - 1 as weights the
+    # proportion is exactly one, and its table is exactly ours (tests/test_entropy.py decodes without it).
+    weights = np.array(frequencies(index), np.float64) - 1.0
+    return constriction.stream.model.Categorical(weights, perfect=False)
+
+
+@cache
+def _uniform(bits: int) -> Any:
+    return constriction.stream.model.Uniform(2**bits)
+
+
+@cache
+def cost_table() -> Array:
+    """Bits of a value of given magnitude (sign included) at each scale index: (SCALES, 256) float32."""
+    table = np.empty((SCALES, _COST_COLUMNS), np.float32)
+    magnitude = np.arange(_COST_COLUMNS)
+    for index in range(SCALES):
+        bits = PRECISION - np.log2(np.array(frequencies(index), np.float64))
+        low = low_bits(index)
+        centre = _HALF_LIMIT if low else _limit(index)
+        last = len(bits) - 1
+        position = np.minimum(centre + (magnitude >> low), last)
+        escaped = np.where(position == last, 2.0 * _ESCAPE_BITS, 0.0)
+        table[index] = bits[position] + low + escaped
+    return table
+
+
+class SymbolWriter:
+    """Collects symbols in decoding order; :meth:`to_bytes` writes them."""
+
+    def __init__(self) -> None:
+        self._queue: list[tuple[Array, Any]] = []
+
+    def put(self, symbols: Array, indices: Array) -> None:
+        """Queue a step: one symbol and one scale index each, both flat, grouped by index."""
+        order = np.argsort(indices, kind="stable")
+        grouped = symbols[order].astype(np.int32)
+        start = 0
+        for index, count in _groups(indices):
+            self._put_group(grouped[start : start + count], index)
+            start += count
+
+    def _put_group(self, values: Array, index: int) -> None:
+        low = low_bits(index)
+        high = values >> low
+        limit = _HALF_LIMIT if low else _limit(index)
+        top = limit - 1 if low else limit
+        escaped = (high < -limit) | (high > top)
+        symbols = np.where(escaped, 2 * limit + (0 if low else 1), high + limit)
+        self._queue.append((symbols.astype(np.int32), _model(index)))
+        if low:
+            self._queue.append(((values & (2**low - 1)).astype(np.int32), _uniform(low)))
+        if escaped.any():
+            wide = values[escaped].astype(np.int64)
+            zigzag = np.where(wide < 0, -2 * wide - 1, 2 * wide)
+            if zigzag.max() >= 4**_ESCAPE_BITS:
+                raise OverflowError(f"symbol {int(abs(wide).max())} is beyond the format's range")
+            self._queue.append(((zigzag >> _ESCAPE_BITS).astype(np.int32), _uniform(_ESCAPE_BITS)))
+            self._queue.append(((zigzag % 2**_ESCAPE_BITS).astype(np.int32), _uniform(_ESCAPE_BITS)))
+
+    def to_bytes(self) -> bytes:
+        coder = constriction.stream.stack.AnsCoder()
+        for symbols, model in reversed(self._queue):
+            coder.encode_reverse(symbols, model)
+        words: bytes = coder.get_compressed().astype("<u4").tobytes()
+        return words
+
+
+class SymbolReader:
+    """Reads what :class:`SymbolWriter` wrote, given the same scale indices in the same order."""
+
+    def __init__(self, data: bytes) -> None:
+        if len(data) % 4:
+            raise PayloadError(f"coded symbols take whole 32-bit words, got {len(data)} bytes")
+        words = np.frombuffer(data, "<u4").astype(np.uint32)
+        if len(words) and words[-1] == 0:
+            raise PayloadError("coded symbols end in an empty word")
+        self._coder = constriction.stream.stack.AnsCoder(words)
+
+    def get(self, indices: Array) -> Array:
+        """The next step's symbols (int32), in the order of their indices."""
+        order = np.argsort(indices, kind="stable")
+        out = np.empty(len(indices), np.int32)
+        out[order] = np.concatenate(
+            [self._get_group(index, count) for index, count in _groups(indices)] or [out[:0]]
+        )
+        return out
+
+    def _get_group(self, index: int, count: int) -> Array:
+        low = low_bits(index)
+        limit = _HALF_LIMIT if low else _limit(index)
+        symbols: Array = self._coder.decode(_model(index), count)
+        values = symbols - limit
+        escape = 2 * limit + (0 if low else 1)
+        if low:
+            values = (values << low) + self._coder.decode(_uniform(low), count)
+        if symbols.max() == escape:
+            escaped = symbols == escape
+            n = int(escaped.sum())
+            zigzag = self._coder.decode(_uniform(_ESCAPE_BITS), n).astype(np.int64) << _ESCAPE_BITS
+            zigzag += self._coder.decode(_uniform(_ESCAPE_BITS), n)
+            values[escaped] = np.where(zigzag % 2, -(zigzag + 1) // 2, zigzag // 2)
+        return values
+
+    def end(self) -> None:
+        """Check that everything was read."""
+        if not self._coder.is_empty():
+            raise PayloadError("coded symbols are left over")
+
+
+def _groups(indices: Array) -> list[tuple[int, int]]:
+    counts = np.bincount(indices)
+    return [(int(i), int(counts[i])) for i in np.flatnonzero(counts)]
+
+
+def encode_integers(values: Array) -> bytes:
+    """A short self-contained coding of integers with the one scale index that suits them best."""
+    flat = np.asarray(values).astype(np.int64).ravel()
+    magnitude = np.minimum(np.abs(flat), _COST_COLUMNS - 1)
+    index = int(cost_table()[:, magnitude].sum(axis=1).argmin())
+    writer = SymbolWriter()
+    writer.put(flat, np.full(len(flat), index, np.uint8))
+    return bytes([index]) + writer.to_bytes()
+
+
+def decode_integers(data: bytes, count: int) -> Array:
+    """The inverse of :func:`encode_integers`."""
+    if not data or data[0] >= SCALES:
+        raise PayloadError("coded integers have no valid scale index")
+    reader = SymbolReader(data[1:])
+    values = reader.get(np.full(count, data[0], np.uint8))
+    reader.end()
+    return values

@@ -1,0 +1,1 @@
+"""Fields: density as a function of position, whose parameters are the payload."""

@@ -1,0 +1,190 @@
+"""The encoder's view of latents: a batch of chunks of one layout, quantised by rate and distortion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core import context, entropy
+from inrcodec.core.backend import Backend
+from inrcodec.core.context import ContextNetwork, ContextState
+from inrcodec.core.fields.layout import BINS, Layout
+from inrcodec.core.fields.local_fourier import LATENT_BITS
+
+DEAD_ZONE_OFFSET = 0.4  # |x| rounds up above 0.6 when no rate is known
+LAMBDA = 0.13  # squared steps per bit, in the choice of latents
+_COST_TOP = 255
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Quantised:
+    """Quantised latents of a batch.
+
+    Attributes:
+        bands: (n,) active band indices, NumPy.
+        values: (n, batch, blocks) float32 whole numbers, array of the backend.
+        envelope: (batch, BINS) codes.
+        bits: (batch,) estimated bits of the values; NaN where no network was asked.
+    """
+
+    bands: Array
+    values: Any
+    envelope: Array
+    bits: Array
+
+
+class Latents:
+    """Unquantised latents of a batch of chunks, (bands, batch, blocks) float32, and what is done to them."""
+
+    def __init__(self, backend: Backend, layout: Layout, latents: Any) -> None:
+        self.backend = backend
+        self.layout = layout
+        self.latents = latents
+        self.energy = self._per_chunk(latents * latents)
+
+    @property
+    def batch(self) -> int:
+        return int(self.latents.shape[1])
+
+    def _per_chunk(self, values: Any) -> Array:
+        """Sum over all but the batch axis: (batch,) float64."""
+        partial = self.backend.xp.sum(values, axis=2)
+        return self.backend.to_numpy(partial).astype(np.float64).sum(axis=0)
+
+    def _steps(self, step: Array) -> Any:
+        return self.backend.asarray(np.asarray(step, np.float32))[None, :, None]
+
+    def plain(self, step: Array) -> Quantised:
+        """Uniform quantisation with a dead zone; ``step`` is (batch,)."""
+        xp = self.backend.xp
+        scaled = self.latents / self._steps(step)
+        values = xp.sign(scaled) * xp.floor(xp.abs(scaled) + DEAD_ZONE_OFFSET)
+        return self._trim(np.arange(self.layout.bands), values)
+
+    def _trim(self, bands: Array, values: Any) -> Quantised:
+        """Drop the radial bins that hold zeros only; describe the rest by their envelope."""
+        sums = self.backend.to_numpy(self.backend.xp.sum(self.backend.xp.abs(values), axis=2))
+        bins = self.layout.bin[bands]
+        means = np.zeros((self.batch, BINS))
+        np.add.at(means.T, bins, sums.astype(np.float64))
+        counts = np.bincount(self.layout.bin, minlength=BINS) * self.layout.blocks
+        envelope = context.spectral_envelope(means / np.maximum(counts, 1))
+        keep = (envelope > 0).any(axis=0)[bins]
+        if keep.all():
+            return Quantised(bands, values, envelope, np.full(self.batch, np.nan))
+        kept = self.backend.asarray(np.flatnonzero(keep))
+        return Quantised(bands[keep], values[kept], envelope, np.full(self.batch, np.nan))
+
+    def features(self, q: Quantised) -> Any:
+        """Network inputs of all active latents: (batch, FEATURES, n * blocks), blocks in coding order."""
+        state = ContextState(self.backend, self.layout, q.envelope)
+        bands = self.backend.asarray(q.bands)
+        even, odd = context.known_features(state, bands, q.values)
+        both = even if odd is None else self.backend.xp.concat([even, odd], axis=3)
+        batched = self.backend.xp.permute_dims(both, (2, 0, 1, 3))
+        return batched.reshape(self.batch, context.FEATURES, -1)
+
+    def active_mask(self, q: Quantised) -> Any:
+        """(n, batch, 1) 1 where a chunk of the batch codes the band, 0 where only others do."""
+        own = (q.envelope > 0)[:, self.layout.bin[q.bands]].T
+        return self.backend.asarray(own.astype(np.float32))[:, :, None]
+
+    def indices(self, q: Quantised, networks: Sequence[ContextNetwork], features: Any | None = None) -> Any:
+        """Scale indices of all active latents, (n, batch, blocks) int64."""
+        xp = self.backend.xp
+        features = self.features(q) if features is None else features
+        if len(networks) == 1:
+            flat = [context.scale_indices(self.backend, networks, f) for f in _unstack(features)]
+            index = xp.stack(flat, axis=0)
+        else:
+            index = context.scale_indices(self.backend, networks, features)
+        index = index.reshape(self.batch, len(q.bands), self.layout.blocks)
+        return xp.astype(xp.permute_dims(index, (1, 0, 2)), xp.int64)
+
+    def cost(self, q: Quantised, networks: Sequence[ContextNetwork], features: Any | None = None) -> Quantised:
+        """The same latents with their estimated bits."""
+        if len(q.bands) == 0:
+            return Quantised(q.bands, q.values, q.envelope, np.zeros(self.batch))
+        xp = self.backend.xp
+        index = self.indices(q, networks, features)
+        magnitude = xp.astype(xp.clip(xp.abs(q.values), 0, _COST_TOP), xp.int64)
+        bits = _costs(self.backend, index, magnitude) * self.active_mask(q)
+        return Quantised(q.bands, q.values, q.envelope, self._per_chunk(bits))
+
+    def rate_distortion(
+        self, q: Quantised, step: Array, networks: Sequence[ContextNetwork], weight: float = LAMBDA
+    ) -> Quantised:
+        """Choose each latent among its rounding, one nearer zero and zero, by distortion + weight * bits.
+
+        The rates are those the networks predict from the latents chosen before (``q``).
+        """
+        if len(q.bands) == 0:
+            return q
+        xp = self.backend.xp
+        index = self.indices(q, networks)
+        scaled = xp.abs(self.latents[self.backend.asarray(q.bands)] / self._steps(step))
+        upper = xp.round(scaled)
+        best = xp.zeros_like(upper)
+        zeros = xp.zeros_like(index)
+        least = scaled * scaled + weight * _costs(self.backend, index, zeros)
+        for candidate in (upper - 1, upper):
+            magnitude = xp.astype(xp.clip(candidate, 0, _COST_TOP), xp.int64)
+            score = (scaled - candidate) ** 2 + weight * _costs(self.backend, index, magnitude)
+            better = (score < least) & (candidate > 0)
+            best = xp.where(better, candidate, best)
+            least = xp.where(better, score, least)
+        signed = best * xp.sign(self.latents[self.backend.asarray(q.bands)]) * self.active_mask(q)
+        return self._trim(q.bands, signed)
+
+    def offsets(self, q: Quantised, step: Array) -> Array:
+        """Reconstruction offsets for magnitudes 1, 2 and above: (batch, 3) in 2**-LATENT_BITS steps."""
+        xp = self.backend.xp
+        out = np.zeros((self.batch, 3), np.int64)
+        if len(q.bands) == 0:
+            return out
+        scaled = xp.abs(self.latents[self.backend.asarray(q.bands)] / self._steps(step))
+        magnitude = xp.abs(q.values)
+        for i, chosen in enumerate((magnitude == 1, magnitude == 2, magnitude > 2)):
+            chosen = xp.astype(chosen, scaled.dtype)
+            count = np.maximum(self._per_chunk(chosen), 1)
+            out[:, i] = np.rint(self._per_chunk((scaled - magnitude) * chosen) / count * 2**LATENT_BITS)
+        return np.clip(out, -40, 40)
+
+    def dequantise(self, q: Quantised, step: Array, offsets: Array) -> Any:
+        """Reconstructed latents of the active bands, (n, batch, blocks) float32."""
+        xp = self.backend.xp
+        shift = self.backend.asarray((offsets.astype(np.float32) / 2**LATENT_BITS).T)[:, None, :, None]
+        magnitude = xp.abs(q.values)
+        moved = magnitude + xp.where(
+            magnitude > 2, shift[2], xp.where(magnitude > 1, shift[1], shift[0])
+        )
+        return xp.where(magnitude > 0, moved * xp.sign(q.values), magnitude) * self._steps(step)
+
+    def squared_error(self, q: Quantised, step: Array, offsets: Array) -> Array:
+        """(batch,) squared error summed over voxels, which equals that summed over latents."""
+        kept = self.latents[self.backend.asarray(q.bands)]
+        difference = kept - self.dequantise(q, step, offsets)
+        inside = self._per_chunk(difference * difference)
+        return np.maximum(self.energy - self._per_chunk(kept * kept), 0.0) + inside
+
+
+@cache
+def _cost_array(backend: Backend) -> Any:
+    return backend.asarray(entropy.cost_table().reshape(-1))
+
+
+def _costs(backend: Backend, index: Any, magnitude: Any) -> Any:
+    """Bits at (scale index, magnitude), elementwise."""
+    flat = index * (_COST_TOP + 1) + magnitude
+    costs = backend.xp.take(_cost_array(backend), backend.xp.reshape(flat, (-1,)), axis=0)
+    return backend.xp.reshape(costs, flat.shape)
+
+
+def _unstack(features: Any) -> list[Any]:
+    return [features[i] for i in range(features.shape[0])]

@@ -1,0 +1,31 @@
+"""The built-in prior: context networks shipped with the package.
+
+``data/prior-N.npy`` holds the weights of prior N; a payload names the one it was coded with, so priors are
+added, never changed. ``benchmarks/train_prior.py`` trains them.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from importlib import resources
+
+import numpy as np
+
+from inrcodec.core.context import ContextNetwork
+from inrcodec.core.payload import PayloadError
+
+CURRENT = 1
+
+
+@cache
+def prior(number: int = CURRENT) -> ContextNetwork:
+    """A built-in context network.
+
+    Raises:
+        PayloadError: this release has no prior of that number.
+    """
+    file = resources.files("inrcodec.core") / "data" / f"prior-{number}.npy"
+    if not file.is_file():
+        raise PayloadError(f"payload was coded with prior {number}, which this release does not have")
+    return ContextNetwork.from_flat(np.load(io.BytesIO(file.read_bytes()), allow_pickle=False))
