@@ -33,6 +33,7 @@ class Measurement:
     """
 
     codec: str
+    mode: str
     knob: float
     nbytes: int
     squared_error: float
@@ -42,31 +43,47 @@ class Measurement:
     decode_s: float
 
 
+Options = Callable[[float], Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Codec:
-    """A peer: HDF5 dataset options for a value of its knob, by kind of knob.
+    """A peer: HDF5 dataset options for a value of its knob.
 
-    ``quality`` is searched by :func:`at_snr`: a larger ``log2`` knob means less error (``rising``) or more.
-    ``bound`` takes a largest error and is None where the codec has no such mode.
+    ``quality`` holds the modes that :func:`at_snr` searches, of which the better counts; ``bound`` takes a
+    largest error and is None where the codec has no such mode. A lossless codec has the mode ``bits``.
     """
 
-    quality: Callable[[float], Mapping[str, Any]]
-    bound: Callable[[float], Mapping[str, Any]] | None
-    knob: str = "absolute"
+    quality: Mapping[str, Options]
+    bound: Options | None
 
+    @property
+    def is_lossless(self) -> bool:
+        return "bits" in self.quality
+
+
+def _sz3(bound: float) -> Mapping[str, Any]:
+    return hdf5plugin.SZ3(absolute=bound)
+
+
+def _zfp(bound: float) -> Mapping[str, Any]:
+    return hdf5plugin.Zfp(accuracy=bound)
+
+
+_BLOSC = hdf5plugin.Blosc(cname="zstd", clevel=7, shuffle=hdf5plugin.Blosc.BITSHUFFLE)
 
 CODECS: dict[str, Codec] = {
     "sperr": Codec(
-        lambda psnr: hdf5plugin.Sperr(peak_signal_to_noise_ratio=psnr),
+        {
+            "psnr": lambda psnr: hdf5plugin.Sperr(peak_signal_to_noise_ratio=psnr),
+            "rate": lambda rate: hdf5plugin.Sperr(rate=rate),
+        },
         lambda bound: hdf5plugin.Sperr(absolute=bound),
-        "psnr",
     ),
-    "sz3": Codec(lambda bound: hdf5plugin.SZ3(absolute=bound), lambda bound: hdf5plugin.SZ3(absolute=bound)),
-    "zfp": Codec(lambda bound: hdf5plugin.Zfp(accuracy=bound), lambda bound: hdf5plugin.Zfp(accuracy=bound)),
-    "zlib": Codec(lambda _: {"compression": "gzip", "compression_opts": 6, "shuffle": True}, None, "bits"),
-    "blosc": Codec(
-        lambda _: hdf5plugin.Blosc(cname="zstd", clevel=7, shuffle=hdf5plugin.Blosc.BITSHUFFLE), None, "bits"
-    ),
+    "sz3": Codec({"absolute": _sz3}, _sz3),
+    "zfp": Codec({"absolute": _zfp}, _zfp),
+    "zlib": Codec({"bits": lambda _: {"compression": "gzip", "compression_opts": 6, "shuffle": True}}, None),
+    "blosc": Codec({"bits": lambda _: _BLOSC}, None),
 }
 
 
@@ -110,14 +127,17 @@ def round_bits(volume: Array, bits: int) -> Array:
     return integers.view(volume.dtype)
 
 
-def measure(codec: str, volume: Array, knob: float, options: Mapping[str, Any]) -> Measurement:
-    """One write and read at given options; the error is against ``volume``, before any cast to integers."""
-    given = round_bits(volume, int(knob)) if CODECS[codec].knob == "bits" else volume
-    nbytes, back, encode_s, decode_s = store(given, options)
+def measure(codec: str, volume: Array, mode: str, knob: float) -> Measurement:
+    """One write and read; the error is against ``volume`` as float, before any cast to integers."""
+    options = CODECS[codec].bound if mode == "bound" else CODECS[codec].quality[mode]
+    if options is None:
+        raise ValueError(f"{codec} has no bound on the error")
+    given = round_bits(volume, int(knob)) if mode == "bits" else volume
+    nbytes, back, encode_s, decode_s = store(given, options(knob))
     error = back.astype(np.float64)
     error -= volume
     total, largest = float(np.vdot(error, error)), float(np.abs(error).max())
-    return Measurement(codec, knob, nbytes, total, snr_db(volume, total), largest, encode_s, decode_s)
+    return Measurement(codec, mode, knob, nbytes, total, snr_db(volume, total), largest, encode_s, decode_s)
 
 
 def snr_db(volume: Array, squared_error: float) -> float:
@@ -139,16 +159,17 @@ def at_snr(
         snr: dB over all voxels, or
         squared_error: sum over all voxels.
 
-    The search stops within 0.005 dB below the target, or after 18 runs.
+    The search stops within 0.005 dB below the target, or after 18 runs of a mode.
     """
     volume = as_float(volume)
     if squared_error is None:
         if snr is None:
             raise ValueError("give snr or squared_error")
         squared_error = float(np.var(volume, dtype=np.float64)) * volume.size / 10 ** (snr / 10)
-    if CODECS[codec].knob == "bits":
+    if CODECS[codec].is_lossless:
         return _fewest_bits(codec, volume, squared_error)
-    return _search(codec, volume, squared_error)
+    found = [_search(codec, volume, squared_error, mode) for mode in CODECS[codec].quality]
+    return min(found, key=lambda m: m.nbytes)
 
 
 def at_max_error(codec: str, volume: Array, bound: float) -> Measurement:
@@ -157,20 +178,17 @@ def at_max_error(codec: str, volume: Array, bound: float) -> Measurement:
     Raises:
         ValueError: the codec has no such mode.
     """
-    options = CODECS[codec].bound
-    if options is None:
-        raise ValueError(f"{codec} has no bound on the error")
-    return measure(codec, as_float(volume), bound, options(bound))
+    return measure(codec, as_float(volume), "bound", bound)
 
 
 def lossless(codec: str, volume: Array) -> Measurement:
     """zlib or Blosc of the volume as it is, integers included."""
-    if CODECS[codec].knob != "bits":
+    if not CODECS[codec].is_lossless:
         raise ValueError(f"{codec} is not lossless")
-    nbytes, back, encode_s, decode_s = store(volume, CODECS[codec].quality(0))
+    nbytes, back, encode_s, decode_s = store(volume, CODECS[codec].quality["bits"](0))
     if not np.array_equal(back, volume, equal_nan=volume.dtype.kind == "f"):
         raise RuntimeError(f"{codec} did not return the volume")
-    return Measurement(codec, math.inf, nbytes, 0.0, math.inf, 0.0, encode_s, decode_s)
+    return Measurement(codec, "bits", math.inf, nbytes, 0.0, math.inf, 0.0, encode_s, decode_s)
 
 
 def _fewest_bits(codec: str, volume: Array, squared_error: float) -> Measurement:
@@ -182,22 +200,25 @@ def _fewest_bits(codec: str, volume: Array, squared_error: float) -> Measurement
         ),
         MANTISSA[volume.dtype.name],
     )
-    return measure(codec, volume, bits, CODECS[codec].quality(bits))
+    return measure(codec, volume, "bits", bits)
 
 
-def _search(codec: str, volume: Array, squared_error: float) -> Measurement:
+def _search(codec: str, volume: Array, squared_error: float, mode: str) -> Measurement:
     """False position on the error in dB over the knob in dB, inside a bracket once there is one."""
-    span = float(np.ptp(volume)) or 1.0
-    # In dB the error follows the knob with a slope near 1 for every codec here.
-    rms = max(math.sqrt(squared_error / volume.size), span * 1e-9)
-    peak = CODECS[codec].knob == "psnr"
-    knob = 20 * math.log10(span / rms) if peak else -20 * math.log10(1.7 * rms)
+    rms = max(math.sqrt(squared_error / volume.size), float(np.ptp(volume)) * 1e-9)
+    # Knobs in dB, more is better; the error follows them with a slope of 1 or a little more.
+    if mode == "psnr":
+        knob = 20 * math.log10((float(np.ptp(volume)) or 1.0) / rms)
+    elif mode == "absolute":
+        knob = -20 * math.log10(1.7 * rms)
+    else:
+        knob = 20 * math.log10(0.5)
     low: tuple[float, float] | None = None  # too much error
     high: tuple[float, float] | None = None  # within the target
     best: Measurement | None = None
     for _ in range(18):
-        value = knob if peak else 10 ** (-knob / 20)
-        result = measure(codec, volume, value, CODECS[codec].quality(value))
+        value = {"psnr": knob, "absolute": 10 ** (-knob / 20), "rate": 10 ** (knob / 20)}[mode]
+        result = measure(codec, volume, mode, value)
         # How far below the target the error is; no error at all counts as 40 dB.
         excess = 10 * math.log10(squared_error / max(result.squared_error, squared_error * 1e-4))
         if excess >= 0:
