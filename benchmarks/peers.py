@@ -63,11 +63,11 @@ class Codec:
 
 
 def _sz3(bound: float) -> Mapping[str, Any]:
-    return hdf5plugin.SZ3(absolute=bound)
+    return dict(hdf5plugin.SZ3(absolute=bound))
 
 
 def _zfp(bound: float) -> Mapping[str, Any]:
-    return hdf5plugin.Zfp(accuracy=bound)
+    return dict(hdf5plugin.Zfp(accuracy=bound))
 
 
 _BLOSC = hdf5plugin.Blosc(cname="zstd", clevel=7, shuffle=hdf5plugin.Blosc.BITSHUFFLE)
