@@ -15,6 +15,7 @@ from inrcodec.config import (
     parse_device,
     parse_settings,
     settings_from_config,
+    settings_repr,
     settings_to_config,
 )
 from inrcodec.core import PayloadError, Settings, VolumeModel, decode_many, encode_many, fit, inspect
@@ -199,10 +200,7 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         return codec
 
     def __repr__(self) -> str:
-        parts = settings_to_config(self._settings)
-        if self.volume is not None:
-            parts["volume"] = self.volume
-        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in parts.items())})"
+        return f"{type(self).__name__}({settings_repr(self._settings)})"
 
 
 def _as_chunk(buf: Any) -> Array:

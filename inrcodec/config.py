@@ -82,6 +82,12 @@ def settings_from_config(config: Mapping[str, Any]) -> Settings:
     return parse_settings(**config)
 
 
+def settings_repr(settings: Settings) -> str:
+    """Settings as the arguments of a codec."""
+    arguments = {**settings_to_config(settings), "volume": settings.volume}
+    return ", ".join(f"{key}={value!r}" for key, value in arguments.items() if value is not None)
+
+
 def parse_device(name: str, device: str, extra: str) -> str:
     """A device name: ``extra`` (``"auto"`` or ``"numpy"``), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``."""
     if device != extra and not (isinstance(device, str) and _DEVICE.fullmatch(device)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from inrcodec.config import (
     parse_device,
     parse_settings,
     settings_from_config,
+    settings_repr,
     settings_to_config,
 )
 from inrcodec.core import (
@@ -37,7 +39,7 @@ except ImportError as error:
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class INRSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):  # type: ignore[misc]  # zarr is untyped here
     """Stores each chunk of a zarr format 3 array as an implicit neural representation.
 
@@ -116,6 +118,9 @@ class INRSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):  # type
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON for the array's metadata."""
         return {"name": self.name, "configuration": settings_to_config(self.settings)}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({settings_repr(self.settings)})"
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
         """Refuse an array that the format cannot hold, before its metadata is written."""
@@ -210,6 +215,7 @@ def _region(selection: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], 
     """Split a selection into a box to decode and what to select of that box; None decodes everything.
 
     Integers and integer arrays become the box around them, so a few neighbouring voxels decode a few blocks.
+    A box of more than half of the chunk is not worth cutting out.
     """
     if selection is None:
         return None
@@ -232,6 +238,7 @@ def _region(selection: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], 
             low = int(index.min())
             box.append(slice(low, int(index.max()) + 1))
             rest.append(index - low if index.ndim else int(index) - low)
-    if all(cut == slice(0, n, 1) for cut, n in zip(box, shape, strict=True)):
+    # The blocks that half of a chunk touches are most of its blocks, and whole chunks decode in one batch.
+    if 2 * math.prod(cut.stop - cut.start for cut in box) > math.prod(shape):
         return None
     return tuple(box), tuple(rest)
