@@ -69,7 +69,7 @@ def find_background(a: Array, share: float = BACKGROUND_SHARE) -> float | None:
     values, counts = np.unique(sample[np.isfinite(sample)], return_counts=True)
     if values.size == 0:
         return None
-    value = values[np.argmax(counts)]
+    value = values[np.argmax(counts)] + 0  # -0 becomes 0
     return float(value) if np.count_nonzero(flat == value) >= share * flat.size else None
 
 

@@ -1,0 +1,133 @@
+"""What the commands print: results as lines of text, and progress bars."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from inrcodec.core import Target
+from inrcodec.maps import Result
+from inrcodec.store import Description, Sizes
+
+Array = np.ndarray[Any, Any]
+
+_LEVELS = (0.999, 0.99, 0.5)
+_ROWS = 8
+
+
+class Bars:
+    """Progress bars on the standard error, one per stage, when it is a terminal.
+
+    An instance is the ``progress`` argument of :mod:`inrcodec.maps`.
+    """
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._bar: Any = None
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        if self._bar is None or stage != self._stage:
+            if self._bar is not None:
+                self._bar.close()
+            # disable=None: only where the standard error is a terminal
+            self._bar = tqdm(
+                total=100, desc=stage, disable=None, bar_format="{desc}: {percentage:3.0f}%|{bar}|"
+            )
+            self._stage = stage
+        self._bar.update(round(100 * fraction) - self._bar.n)
+
+
+def lines(result: Result) -> list[str]:
+    """A result in words, the target first."""
+    quality = result.quality
+    background = (
+        f"; voxels equal to {quality.background:g} left out" if quality.background is not None else ""
+    )
+    out = [
+        f"target          {target_words(result.target)}: {'met' if result.met else 'NOT MET'}",
+        f"SNR             {quality.snr:.2f} dB (of the represented voxels{background})",
+        f"largest error   {quality.max_error:.6g}",
+        *_size_lines(result.sizes),
+    ]
+    if not quality.exact_specials:
+        out.append("NaN, infinities DIFFER from the original's")
+    if result.rewrites:
+        times = "once" if result.rewrites == 1 else f"{result.rewrites} times"
+        out.append(f"step            corrected {times}, the array written again")
+    return out + (_fsc_lines(*result.fsc) if result.fsc is not None else [])
+
+
+def description(found: Description) -> list[str]:
+    """A store in words."""
+    settings = found.settings
+    out = [f"source          {found.source}"] if found.source else []
+    out += [
+        f"shape           {_by(found.shape)} {found.dtype}, zarr format {found.zarr_format}",
+        f"chunks          {_by(found.chunk_shape)} each, {sum(found.fields.values())} of {found.chunks} stored",
+        f"target          {target_words(settings.target)}, effort {settings.effort}",
+    ]
+    if settings.threshold is not None:
+        out.append(f"threshold       {settings.threshold:g}")
+    if settings.volume is None:
+        out.append("scope           chunk")
+    else:
+        model = settings.volume
+        out.append(f"scope           volume: step {model.step:.6g}, block {model.block}")
+        out.append(f"weights         {len(model.weights)} bytes, in the array's metadata")
+    out += _size_lines(found.sizes)
+    out += [f"field           {name}: {count} chunks" for name, count in found.fields.items()]
+    out += [f"section         {name}: {size:,} bytes" for name, size in found.sections.items()]
+    return out
+
+
+def target_words(target: Target) -> str:
+    unit = {"snr": " dB", "max_error": "", "ratio": ""}[target.kind]
+    return f"{target.kind} {target.value:g}{unit}"
+
+
+def fsc_crossing(frequency: Array, correlation: Array, level: float) -> float | None:
+    """The frequency of the first shell below ``level``, or None."""
+    below = np.flatnonzero(correlation < level)
+    return float(frequency[below[0]]) if below.size else None
+
+
+def _size_lines(sizes: Sizes) -> list[str]:
+    return [
+        f"bytes           {sizes.total:,} in all, chunks {sizes.chunks:,}, original {sizes.original:,}",
+        f"bits per voxel  {sizes.bits_per_voxel:.4f}",
+        f"ratio           {sizes.total_ratio:.2f}, chunks alone "
+        + (f"{sizes.ratio:.2f}" if math.isfinite(sizes.ratio) else "without bound"),
+    ]
+
+
+def _fsc_lines(frequency: Array, correlation: Array) -> list[str]:
+    worst = int(np.argmin(correlation))
+    out = [f"FSC             at least {correlation[worst]:.4f} ({_shell(frequency[worst])})"]
+    for level in _LEVELS:
+        crossing = fsc_crossing(frequency, correlation, level)
+        where = f"from {_shell(crossing)}" if crossing is not None else "nowhere"
+        out.append(f"FSC < {level:<9} {where}")
+    out.append("    1/A         A     FSC")
+    rows = np.unique(np.linspace(0, len(frequency) - 1, _ROWS).round().astype(int))
+    return out + [f"{frequency[i]:7.4f}  {1 / frequency[i]:8.2f}  {correlation[i]:.4f}" for i in rows]
+
+
+def _shell(frequency: float) -> str:
+    return f"{frequency:.4f} 1/A, {1 / frequency:.2f} A"
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,247 @@
+"""Zarr stores of maps: how a volume is laid out in one, written, read and weighed.
+
+A store is an OME-Zarr group: array ``"0"`` holds the densities, the group's attribute ``"inrcodec"`` the MRC
+headers and what was asked. Any zarr reader reads it. Needs zarr 3 (the ``mrc`` extra).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from inrcodec.codec import INRCodec
+from inrcodec.core import Settings, inspect
+from inrcodec.mrc import partial_path
+
+Array = np.ndarray[Any, Any]
+PathLike = str | os.PathLike[str]
+
+LEVEL = "0"
+ATTRIBUTE = "inrcodec"
+_METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
+_BATCH_VOXELS = 2**23  # handed to zarr at once: enough chunks to train together, few enough for memory
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of a volume and of its store.
+
+    Attributes:
+        voxels: number of voxels.
+        original: bytes of the densities as they were.
+        chunks: bytes of all payloads.
+        total: bytes of the whole store, with the networks and the MRC headers in its metadata.
+    """
+
+    voxels: int
+    original: int
+    chunks: int
+    total: int
+
+    @property
+    def ratio(self) -> float:
+        """Original bytes over payload bytes; infinite when zarr had no chunk to store."""
+        return self.original / self.chunks if self.chunks else math.inf
+
+    @property
+    def total_ratio(self) -> float:
+        """Original bytes over all bytes of the store."""
+        return self.original / self.total
+
+    @property
+    def bits_per_voxel(self) -> float:
+        """Bits of the whole store per voxel."""
+        return 8 * self.total / self.voxels
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a store says of itself; ``fields`` counts its chunks and ``sections`` their bytes."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunk_shape: tuple[int, ...]
+    zarr_format: int
+    settings: Settings
+    sizes: Sizes
+    source: str | None
+    chunks: int
+    fields: dict[str, int]
+    sections: dict[str, int]
+
+
+def open_store(store: PathLike, *, batch: int = 1) -> tuple[Any, dict[str, Any]]:
+    """The array of a store, and the group's ``"inrcodec"`` attributes (empty for a bare array).
+
+    Args:
+        store: directory of a group or of an array.
+        batch: chunks that zarr decodes in one call.
+
+    Raises:
+        FileNotFoundError: there is no such directory, or it is no zarr store.
+        ValueError: a group without an array ``"0"``.
+    """
+    if not Path(store).is_dir():
+        raise FileNotFoundError(f"{store} is not a directory")
+    with zarr.config.set({"codec_pipeline.batch_size": batch}):
+        try:
+            node = zarr.open(str(store), mode="r")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{store} is not a zarr store") from error
+        if not isinstance(node, zarr.Group):
+            return node, {}
+        if LEVEL not in node:
+            raise ValueError(f"{store} holds no array {LEVEL!r}")
+        return node[LEVEL], dict(node.attrs.get(ATTRIBUTE, {}))
+
+
+def settings_of(array: Any) -> Settings:
+    """The settings an array was written with.
+
+    Raises:
+        ValueError: its codec is not this one.
+    """
+    codec = array.serializer if array.metadata.zarr_format == 3 else next(iter(array.compressors), None)
+    settings = getattr(codec, "settings", None)
+    if not isinstance(settings, Settings):
+        raise ValueError(f"the array is written with {type(codec).__name__}, not with inrcodec")
+    return settings
+
+
+def write_array(
+    root: Any,
+    data: Array,
+    codec: INRCodec,
+    chunk_shape: tuple[int, ...],
+    axes: tuple[str, ...],
+    progress: Callable[[float], None],
+) -> Array:
+    """Write ``data`` as the array of a group, whole chunks at a time, and return what is read back.
+
+    An array that is there is replaced. zarr stores no byte order in format 3: the array has the native one.
+    """
+    dtype = data.dtype.newbyteorder("=")
+    options: dict[str, Any] = {"chunks": chunk_shape, "fill_value": 0, "overwrite": True}
+    if root.metadata.zarr_format == 3:
+        options |= {"serializer": codec.serializer(), "compressors": None, "dimension_names": axes}
+    else:
+        # NGFF wants nested keys, 0/1/2 instead of 0.1.2.
+        options |= {"compressors": codec, "chunk_key_encoding": {"name": "v2", "separator": "/"}}
+    limit = max(1, _BATCH_VOXELS // math.prod(chunk_shape))
+    decoded = np.empty(data.shape, dtype)
+    with zarr.config.set({"codec_pipeline.batch_size": limit}):
+        array = root.create_array(LEVEL, shape=data.shape, dtype=dtype, **options)
+    for box, fraction in _boxes(data.shape, chunk_shape, limit):
+        array[box] = np.ascontiguousarray(data[box], dtype=dtype)
+        decoded[box] = array[box]
+        progress(fraction)
+    return decoded
+
+
+def read_array(array: Any, progress: Callable[[float], None]) -> Array:
+    """The whole array, whole chunks at a time."""
+    data = np.empty(array.shape, array.dtype)
+    limit = max(1, _BATCH_VOXELS // math.prod(array.chunks))
+    for box, fraction in _boxes(array.shape, array.chunks, limit):
+        data[box] = array[box]
+        progress(fraction)
+    return data
+
+
+def sizes(data: Any, store: PathLike) -> Sizes:
+    """Bytes of a volume (anything with ``size`` and ``dtype``) and of its store."""
+    files = [path for path in Path(store).rglob("*") if path.is_file()]
+    total = sum(path.stat().st_size for path in files)
+    chunks = sum(path.stat().st_size for path in files if path.name not in _METADATA)
+    return Sizes(int(data.size), int(data.size) * data.dtype.itemsize, chunks, total)
+
+
+def describe(store: PathLike) -> Description:
+    """Read the payloads of a store without decoding them.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not written with inrcodec, is sharded, or a chunk is damaged (PayloadError).
+    """
+    array, attributes = open_store(store)
+    settings = settings_of(array)
+    if array.shards is not None:
+        raise ValueError(f"{store} is sharded: its chunks are not files of their own")
+    sections: Counter[str] = Counter()
+    fields: Counter[str] = Counter()
+    for path in sorted(Path(store).rglob("*")):
+        if path.is_file() and path.name not in _METADATA:
+            info = inspect(path.read_bytes())
+            fields[info.field] += 1
+            sections.update(info.sections)
+            sections["header and checksum"] += info.nbytes - sum(info.sections.values())
+    return Description(
+        array.shape,
+        array.dtype,
+        array.chunks,
+        array.metadata.zarr_format,
+        settings,
+        sizes(array, store),
+        attributes.get("source"),
+        math.prod(-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)),
+        dict(fields.most_common()),
+        dict(sections.most_common()),
+    )
+
+
+def check_destination(store: Path, overwrite: bool) -> None:
+    """Refuse to write where something is that must not be replaced.
+
+    Raises:
+        FileExistsError: the store exists and ``overwrite`` is not asked for, or is no zarr store.
+        FileNotFoundError: there is no directory to make it in.
+    """
+    if not store.parent.is_dir():
+        raise FileNotFoundError(f"{store.parent} is not a directory")
+    if not (store.exists() or store.is_symlink()):
+        return
+    if not overwrite:
+        raise FileExistsError(f"{store} exists; --overwrite (overwrite=True) replaces it")
+    if store.is_symlink() or not any((store / name).is_file() for name in _METADATA):
+        raise FileExistsError(f"{store} is not a zarr store and is not replaced")
+
+
+def move_into_place(partial: Path, store: Path) -> None:
+    """Rename a complete store to its name; one that is there is removed once the new one has its name."""
+    if not store.exists():
+        partial.rename(store)
+        return
+    old = partial_path(store)
+    store.rename(old)
+    try:
+        partial.rename(store)
+    except BaseException:
+        old.rename(store)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _boxes(
+    shape: tuple[int, ...], chunk_shape: tuple[int, ...], limit: int
+) -> Iterator[tuple[tuple[slice, ...], float]]:
+    """Boxes of at most ``limit`` whole chunks that cover a volume, and the fraction covered after each."""
+    lengths = []
+    for n, c in zip(reversed(shape), reversed(chunk_shape), strict=True):
+        count = max(1, min(limit, -(-n // c)))
+        lengths.append(count * c)
+        limit //= count
+    lengths.reverse()
+    starts = list(itertools.product(*(range(0, n, length) for n, length in zip(shape, lengths, strict=True))))
+    for done, start in enumerate(starts, 1):
+        ends = (min(s + length, n) for s, length, n in zip(start, lengths, shape, strict=True))
+        yield tuple(slice(s, e) for s, e in zip(start, ends, strict=True)), done / len(starts)
