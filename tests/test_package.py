@@ -65,7 +65,7 @@ def test_namespace() -> None:
     assert set(inrcodec.__all__) <= set(dir(inrcodec))
     assert issubclass(inrcodec.PayloadError, ValueError)
     with pytest.raises(AttributeError, match="no attribute 'Codec'"):
-        inrcodec.Codec
+        _ = inrcodec.Codec
     assert (Path(inrcodec.__file__).parent / "py.typed").exists()
 
 
@@ -113,7 +113,7 @@ def test_serializer_on_zarr_2_says_what_it_needs() -> None:
     zarr = pytest.importorskip("zarr")
     if zarr.__version__.startswith("2."):
         with pytest.raises(ImportError, match="needs zarr 3"):
-            inrcodec.INRSerializer
+            _ = inrcodec.INRSerializer
         with pytest.raises(ImportError, match="needs zarr 3"):
             INRCodec().serializer()
     else:
