@@ -380,4 +380,4 @@ def _quantised(volume: Array, levels: int | None) -> Volume:
     if levels is not None:
         step = float(np.ptp(volume)) / (levels - 1) or 1.0
         volume = np.round(volume / step) * step
-    return np.ascontiguousarray(volume, np.float32)
+    return np.ascontiguousarray(volume + 0.0, np.float32)  # no negative zeros
