@@ -76,7 +76,7 @@ def description(found: Description) -> list[str]:
     out = [f"source          {found.source}"] if found.source else []
     out += [
         f"shape           {_by(found.shape)} {found.dtype}, zarr format {found.zarr_format}",
-        f"chunks          {_by(found.chunk_shape)} each, {sum(found.fields.values())} of {found.chunks} stored",
+        f"chunks          {_by(found.chunk_shape)}, {sum(found.fields.values())} of {found.chunks} stored",
         f"target          {target_words(settings.target)}, effort {settings.effort}",
     ]
     if settings.threshold is not None:
