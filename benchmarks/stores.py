@@ -8,9 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks import latency, report
+from benchmarks import latency, peers, report
 
 _MAIN = "import sys; from inrcodec.cli import main; sys.exit(main())"
 
@@ -34,8 +32,7 @@ def through_command_line(path: Path, snr: float, chunk: int, effort: int) -> rep
         decompressed, decompress_s, _ = _run("decompress", str(store), str(back))
         snr_back = None
         if not decompressed:
-            error = report.read_map(back).astype(np.float64) - volume
-            snr_back = 10 * float(np.log10(np.var(volume, dtype=np.float64) / max(np.mean(error**2), 1e-300)))
+            snr_back = peers.snr_db(volume, latency.squared_error(volume, report.read_map(back)))
         return row | {
             "bits": nbytes * 8 / volume.size,
             "bytes": nbytes,

@@ -15,17 +15,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from inrcodec.protein import ATOMS_PER_A3, DIRECTIONS, pack
+
 Volume = np.ndarray[Any, np.dtype[np.float32]]
 Array = np.ndarray[Any, Any]
 Mask = Literal["none", "soft", "hard", "sphere"]
 
-_ATOMS = 8  # heavy atoms per residue, on average
-_HELIX = (8.6, 8.6, 1.5, 2.3, 1.745)  # A between axes, A rise, A radius, radians per residue: 96 A^3
-_STRAND = (4.8, 8.5, 3.3, 0.9, 3.14)  # A between strands and sheets, ...: 135 A^3 a residue
 _DOMAIN = 28.0  # A, over which secondary structure keeps its direction
-_DIRECTIONS = 4  # different ones in a particle
-_COARSE = 2.2  # A per voxel, beyond which residues are placed without secondary structure
-_LORENTZ = 1.9  # A; 1 / (1 + (1.9 s)^2) follows carbon's electron scattering factor to s = 1/A within 15 %
+# 1 / (1 + (2.1 s)^2) follows carbon's electron scattering factor (Mott-Bethe, from the X-ray factors of the
+# International Tables) within 4 % to s = 0.6/A and 13 % to 1/A.
+_LORENTZ = 2.1  # A
 
 
 def generate(
@@ -81,11 +80,12 @@ def generate(
     rng = np.random.default_rng(seed)
     full = tuple(int(n) + 2 * border for n in shape)
     if n_atoms is not None:
-        fill = n_atoms / _ATOMS * _residue_volume(_HELIX) / (np.prod(full) * voxel_size**3)
+        fill = n_atoms / ATOMS_PER_A3 / (np.prod(full) * voxel_size**3)
     level = _envelope_level(rng, full)
     cut = float(np.quantile(level, 1 - min(max(float(fill), 0.0), 1.0)))
     inside = level > cut
-    density = _atoms(rng, full, voxel_size, resolution, inside)
+    domain = np.where(inside, _domains(rng, full, voxel_size), -1)
+    density = pack(rng, domain, voxel_size, resolution)
     s = _frequency(full, voxel_size)
     band = _band(s, resolution)
     spectrum = np.fft.rfftn(density)
@@ -220,108 +220,11 @@ def _envelope_level(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.asarray(level, np.float32)
 
 
-def _residue_volume(kind: tuple[float, ...]) -> float:
-    """A^3 per residue of a lattice; rows of equal spacings are hexagonal."""
-    across, along, rise, _, _ = kind
-    return across * along * rise * (0.75**0.5 if across == along else 1.0)
-
-
-def _atoms(
-    rng: np.random.Generator, shape: tuple[int, ...], voxel_size: float, resolution: float, inside: Array
-) -> Array:
-    """Scattering power on the voxel grid of protein packed into the envelope ``inside``.
-
-    The box is cut into irregular domains; in each, helices or strands run parallel on a lattice as closely
-    packed as in proteins, bent by a smooth warp so that nothing is crystalline.
-    """
-    s = _frequency(shape, voxel_size)
-    fields = [
-        _inverse(np.fft.rfftn(rng.standard_normal(shape)) * np.exp(-((s * _DOMAIN) ** 2)), shape)
-        for _ in range(_DIRECTIONS)
-    ]
-    domain = np.where(inside, np.argmax(fields, axis=0), -1)
-    heaviness = rng.uniform(0.8, 1.3, _DIRECTIONS)  # nucleic acids scatter more than protein, lipids less
-    if voxel_size > _COARSE:
-        return _crowd(rng, inside, voxel_size) * heaviness[domain]
-    where = np.argwhere(inside) * voxel_size
-    if not len(where):
-        return np.zeros(shape)
-    centre = (where.min(axis=0) + where.max(axis=0)) / 2
-    reach = float(np.linalg.norm(where.max(axis=0) - centre)) + 10
-    # Finer than the resolution atoms are worth placing one by one; else two of four times the weight.
-    per_residue = _ATOMS if resolution < 6 else 2
-    density = np.zeros(int(np.prod(shape)))
-    for d in range(_DIRECTIONS):
-        residues, outward = _lattice(rng, centre, reach, _HELIX if rng.random() < 0.6 else _STRAND)
-        residues = _warped(rng, residues)
-        index = np.floor(residues / voxel_size).astype(np.int64)
-        ok = np.all((index >= 0) & (index < np.array(shape)), axis=1)
-        ok[ok] = domain[tuple(index[ok].T)] == d
-        residues, outward = residues[ok, None], outward[ok, None]
-        # Half of a residue's atoms are backbone, half a side chain that points away from the axis.
-        side = np.arange(per_residue)[:, None] % 2
-        atoms = residues + side * 3.0 * outward
-        atoms = atoms + rng.normal(0, 1, atoms.shape) * np.where(side, 1.4, 0.7)
-        atoms = atoms.reshape(-1, 3)
-        weight = rng.choice(np.array([6.0, 7.0, 8.0, 16.0]) / 6, len(atoms), p=[0.63, 0.17, 0.19, 0.01])
-        density += _splat(atoms / voxel_size, weight * (_ATOMS / per_residue * heaviness[d]), shape)
-    return density.reshape(shape)
-
-
-def _crowd(rng: np.random.Generator, inside: Array, voxel_size: float) -> Array:
-    """Scattering power where voxels are too coarse for secondary structure: residues on a jittered grid."""
-    spacing = _residue_volume(_HELIX) ** (1 / 3)
-    n = [max(1, round(m * voxel_size / spacing)) for m in inside.shape]
-    total = np.zeros(inside.size)
-    axes = [np.arange(k) for k in n[1:]]
-    for z in range(n[0]):  # a plane at a time, for memory
-        y, x = np.meshgrid(*axes, indexing="ij")
-        points = np.stack([np.full(y.size, z), y.ravel(), x.ravel()], axis=1) + rng.uniform(0, 1, (y.size, 3))
-        index = (points * (np.array(inside.shape) / n)).astype(np.int64)
-        total += np.bincount(np.ravel_multi_index(tuple(index.T), inside.shape), minlength=total.size)
-    return np.asarray(total.reshape(inside.shape) * (_ATOMS * inside))
-
-
-def _lattice(
-    rng: np.random.Generator, centre: Array, reach: float, kind: tuple[float, ...]
-) -> tuple[Array, Array]:
-    """Residues (n, 3) in A of a randomly turned lattice in a sphere, and unit vectors out of their axes."""
-    across, along, rise, radius, turn = kind
-    v = np.arange(-reach, reach, across)
-    u = np.arange(-reach, reach, along * (np.sqrt(0.75) if across == along else 1.0))
-    w = np.arange(-reach, reach, rise)
-    uu, vv, ww = (a.ravel() for a in np.meshgrid(u, v, w, indexing="ij"))
-    # Every other row is shifted by half: hexagonal for helices, staggered sheets for strands.
-    vv = vv + across / 2 * (np.arange(len(u)) % 2).repeat(len(v) * len(w))
-    near = uu**2 + vv**2 + ww**2 < reach**2
-    angle = turn * np.tile(np.arange(len(w)), len(u) * len(v))
-    angle = (angle + rng.uniform(0, 2 * np.pi, len(u) * len(v)).repeat(len(w)))[near]
-    outward = np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], axis=1)
-    axes = np.stack([uu[near], vv[near], ww[near]], axis=1)
-    turned, _ = np.linalg.qr(rng.standard_normal((3, 3)))
-    return (axes + radius * outward) @ turned.T + centre, outward @ turned.T
-
-
-def _warped(rng: np.random.Generator, points: Array) -> Array:
-    """Points (n, 3) in A, displaced by a few plane waves of 25-70 A length and about 3 A amplitude."""
-    for _ in range(4):
-        direction = rng.standard_normal(3)
-        k = direction / np.linalg.norm(direction) * 2 * np.pi / rng.uniform(25, 70)
-        phase = points @ k + rng.uniform(0, 2 * np.pi)
-        points = points + np.sin(phase)[:, None] * rng.normal(0, 1.5, 3)
-    return points
-
-
-def _splat(points: Array, weight: Array, shape: tuple[int, ...]) -> Array:
-    """Weights of points (n, 3) in voxels shared among their eight voxels, periodic; flat, float64."""
-    base = np.floor(points).astype(np.int64)
-    part = points - base
-    total = np.zeros(int(np.prod(shape)))
-    for corner in np.ndindex(2, 2, 2):
-        index = np.ravel_multi_index(tuple((base + corner).T), shape, mode="wrap")
-        share = np.prod(np.where(corner, part, 1 - part), axis=1)
-        total += np.bincount(index, weight * share, len(total))
-    return total
+def _domains(rng: np.random.Generator, shape: tuple[int, ...], voxel_size: float) -> Array:
+    """The box cut into irregular domains, numbered 0 to ``DIRECTIONS`` - 1."""
+    blur = np.exp(-((_frequency(shape, voxel_size) * _DOMAIN) ** 2))
+    fields = [_inverse(np.fft.rfftn(rng.standard_normal(shape)) * blur, shape) for _ in range(DIRECTIONS)]
+    return np.asarray(np.argmax(fields, axis=0))
 
 
 def _frequency(shape: Sequence[int], voxel_size: float) -> Array:

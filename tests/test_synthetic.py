@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inrcodec import synthetic
+from inrcodec import protein, synthetic
 
 
 def radial_power(volume: np.ndarray[Any, Any], voxel_size: float = 1.0) -> tuple[Any, Any]:
@@ -88,10 +88,11 @@ def test_masks_set_exact_zeros(mask: synthetic.Mask) -> None:
     assert (kept | outside).mean() == 1.0 if mask == "hard" else 0.02 < (~kept & ~outside).mean() < 0.6
 
 
-def test_packing_is_that_of_protein() -> None:
+@pytest.mark.parametrize("voxel_size", [1.0, 3.0])
+def test_packing_is_that_of_protein(voxel_size: float) -> None:
     rng = np.random.default_rng(4)
-    inside = np.ones((60, 60, 60), bool)
-    density = synthetic._atoms(rng, inside.shape, 1.0, 3.0, inside)
+    domain = np.repeat(np.arange(protein.DIRECTIONS), 60 * 60 * 15).reshape(60, 60, 60)
+    density = protein.pack(rng, domain, voxel_size, 3.0 * voxel_size) / voxel_size**3
     assert 0.06 < density.mean() / 1.1 < 0.1  # in carbon equivalents of 1.1 per atom, per A^3
 
 
