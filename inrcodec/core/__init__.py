@@ -1,11 +1,12 @@
 """Arrays in, payload bytes out; knows nothing of zarr, HDF5 or MRC."""
 
 from inrcodec.core.decoder import decode_many, decode_region
-from inrcodec.core.encoder import encode_many, fit
+from inrcodec.core.encoder import encode_many
 from inrcodec.core.inspection import PayloadInfo, inspect
 from inrcodec.core.payload import PayloadError
 from inrcodec.core.settings import Settings, Target, parse_target
 from inrcodec.core.volume import VolumeModel
+from inrcodec.core.volume_fit import fit
 
 __all__ = [
     "PayloadError",

@@ -7,8 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core import lossless
+from inrcodec.core import context, corrections, lossless, occupancy, verbatim
+from inrcodec.core.backend import Backend, get_backend
+from inrcodec.core.context import ContextNetwork, ContextState
+from inrcodec.core.entropy import SymbolReader
+from inrcodec.core.field_section import Box, FieldSection
+from inrcodec.core.fields.local_fourier import LATENT_BITS, synthesise_exact
 from inrcodec.core.payload import Field, Payload, PayloadError, Section
+from inrcodec.core.prepare import as_volume_shape
+from inrcodec.core.prior import prior
 from inrcodec.core.volume import VolumeModel
 
 Array = np.ndarray[Any, Any]
@@ -27,17 +34,150 @@ def decode_many(
     Raises:
         PayloadError: a payload is damaged, or of volume scope and its networks are not given.
     """
-    return [_decode(Payload.from_bytes(p)) for p in payloads]
+    backend = get_backend(device)
+    return [_decode(Payload.from_bytes(p), volume, backend, None) for p in payloads]
 
 
-def decode_region(
-    payload: bytes, region: tuple[slice, ...], *, volume: VolumeModel | None = None
-) -> Array:
-    """Decode a box of a chunk (one slice per axis, steps allowed), evaluating only the blocks it touches."""
-    return _decode(Payload.from_bytes(payload))[region]
+def decode_region(payload: bytes, region: tuple[slice, ...], *, volume: VolumeModel | None = None) -> Array:
+    """Decode a box of a chunk, evaluating only the blocks it touches.
+
+    Args:
+        payload: a bytes-like object.
+        region: one slice per axis of the chunk, as NumPy understands them.
+        volume: as for :func:`decode_many`.
+    """
+    parsed = Payload.from_bytes(payload)
+    if len(region) != len(parsed.shape):
+        raise ValueError(f"{len(region)} slices for a chunk of shape {parsed.shape}")
+    ranges = [range(n)[s] for n, s in zip(parsed.shape, region, strict=True)]
+    if parsed.field != Field.LOCAL_FOURIER or len(parsed.shape) > 3 or not all(map(len, ranges)):
+        return _decode(parsed, volume, get_backend("numpy"), None)[region]
+    low = [min(r[0], r[-1]) for r in ranges]
+    high = [max(r[0], r[-1]) + 1 for r in ranges]
+    lead = [slice(0, 1)] * (3 - len(ranges))
+    d, h, w = lead + [slice(a, b) for a, b in zip(low, high, strict=True)]
+    box = _decode(parsed, volume, get_backend("numpy"), (d, h, w))
+    # the box starts at its lowest voxel; steps keep their size and sign inside it
+    return box[tuple(_shifted(r, a) for r, a in zip(ranges, low, strict=True))]
 
 
-def _decode(payload: Payload) -> Array:
+def _shifted(wanted: range, low: int) -> slice:
+    stop = wanted.stop - low
+    return slice(wanted.start - low, None if stop < 0 else stop, wanted.step)
+
+
+def _decode(payload: Payload, volume: VolumeModel | None, backend: Backend, region: Box | None) -> Array:
+    if payload.field == Field.CONSTANT:
+        value = payload.section(Section.CONSTANT)
+        if len(value) != payload.dtype.itemsize:
+            raise PayloadError(f"constant of {len(value)} bytes for dtype {payload.dtype}")
+        return np.full(payload.shape, np.frombuffer(value, payload.dtype)[0])
     if payload.field == Field.LOSSLESS:
         return lossless.decompress(payload.section(Section.LOSSLESS), payload.shape, payload.dtype)
-    raise PayloadError(f"field {payload.field.name} is not decoded yet")
+    shape = as_volume_shape(payload.shape)
+    section = FieldSection.from_bytes(payload.section(Section.FIELD), shape)
+    network = _network(payload, section, volume)
+    latents = decode_latents(backend, payload.section(Section.LATENTS), section, network)
+    out = reconstruct(backend, payload, section, latents, region)
+    return out.reshape(payload.shape) if region is None else out.reshape(out.shape[3 - len(payload.shape) :])
+
+
+def _network(payload: Payload, section: FieldSection, volume: VolumeModel | None) -> ContextNetwork:
+    if payload.scope == "volume":
+        if volume is None:
+            raise PayloadError("payload is of volume scope: decode it with the codec that wrote it")
+        if volume.digest != section.network:
+            raise PayloadError(
+                f"payload needs the networks {section.network:08x}, the codec's are {volume.digest:08x}"
+            )
+        return volume.network
+    reference = prior(section.network)
+    if Section.WEIGHTS not in payload.sections:
+        return reference
+    return ContextNetwork.from_bytes(payload.section(Section.WEIGHTS), reference)
+
+
+def decode_latents(backend: Backend, data: bytes, section: FieldSection, network: ContextNetwork) -> Array:
+    """Quantised latents of the active bands, (active bands, blocks) int32."""
+    layout, active = section.layout, section.active
+    reader = SymbolReader(data)
+    values = np.zeros((layout.bands, layout.blocks), np.int32)
+    state = ContextState(backend, layout, section.envelope[None])
+    for bands, part, features in context.walk(state, active):
+        index = context.scale_indices(backend, [network], features.reshape(context.FEATURES, -1))
+        symbols = reader.get(backend.to_numpy(index).astype(np.uint8))
+        symbols = symbols.reshape(len(bands), -1)
+        values[backend.to_numpy(bands), part] = symbols
+        state.put(bands, backend.asarray(symbols[:, None]), part)
+    reader.end()
+    return values[active]
+
+
+def dequantise(latents: Array, offsets: Array) -> Array:
+    """Latents with reconstruction offsets, float64 whole numbers of 2**-LATENT_BITS steps."""
+    table = np.concatenate([[0], offsets])
+    magnitude = np.abs(latents)
+    moved = magnitude.astype(np.float64) * 2**LATENT_BITS + table[np.minimum(magnitude, 3)]
+    return np.where(latents < 0, -moved, moved)
+
+
+def reconstruct(
+    backend: Backend, payload: Payload, section: FieldSection, latents: Array, region: Box | None = None
+) -> Array:
+    """Voxels (d, h, w) of a chunk, or of a region of it, from its quantised latents and side sections."""
+    shape = as_volume_shape(payload.shape)
+    whole = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+    # side sections lie in the whole chunk: where there are any, evaluate it all and cut
+    sides = {Section.OCCUPANCY, Section.CORRECTIONS, Section.VERBATIM} & payload.sections.keys()
+    wanted = whole if region is None or sides else region
+    size = tuple(s.stop - s.start for s in wanted)
+    out = np.full(size, 0.0 if section.background is None else section.background, payload.dtype)
+    inner = tuple(
+        slice(max(b.start, w.start), min(b.stop, w.stop)) for b, w in zip(section.box, wanted, strict=True)
+    )
+    if all(s.start < s.stop for s in inner):
+        box = tuple(
+            slice(s.start - b.start, s.stop - b.start) for s, b in zip(inner, section.box, strict=True)
+        )
+        units = synthesise_exact(
+            backend,
+            dequantise(latents, section.offsets),
+            section.active,
+            section.layout,
+            (box[0], box[1], box[2]),
+        )
+        units *= section.unit
+        units += section.offset
+        density = backend.to_numpy(units)
+        occupied = _occupied(payload, density.shape)
+        if Section.CORRECTIONS in payload.sections:
+            count = density.size if occupied is None else int(np.count_nonzero(occupied))
+            change = corrections.decode(payload.section(Section.CORRECTIONS), count)
+            density[... if occupied is None else occupied] += change.reshape(
+                density.shape if occupied is None else -1
+            )
+        target = out[
+            tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(inner, wanted, strict=True))
+        ]
+        cast = to_dtype(density, payload.dtype)
+        target[...] = cast if occupied is None else np.where(occupied, cast, target)
+    if Section.VERBATIM in payload.sections:
+        verbatim.decode_into(payload.section(Section.VERBATIM), out)
+    return out[region] if region is not None and sides else out
+
+
+def _occupied(payload: Payload, shape: tuple[int, ...]) -> Array | None:
+    if Section.OCCUPANCY not in payload.sections:
+        return None
+    return occupancy.decompress(payload.section(Section.OCCUPANCY), shape)
+
+
+def to_dtype(density: Array, dtype: np.dtype[Any]) -> Array:
+    """Densities (float64) in the chunk's dtype: integers rounded, everything clipped to its finite range."""
+    if dtype.kind == "f":
+        if dtype.itemsize < 8:
+            top = float(np.finfo(dtype).max)
+            np.clip(density, -top, top, out=density)
+        return density.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(density), limits.min, limits.max).astype(dtype)

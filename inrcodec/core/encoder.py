@@ -2,49 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from inrcodec.core import lossless
-from inrcodec.core.payload import Field, Payload, Section, dtype_code
+from inrcodec.core.backend import Backend, get_backend, has_torch
+from inrcodec.core.choosing import fit_chunks
+from inrcodec.core.payload import Field, Payload, Section
+from inrcodec.core.prepare import Prepared, check_chunk, is_constant, prepare
+from inrcodec.core.presets import EFFORTS
 from inrcodec.core.settings import Settings
-from inrcodec.core.volume import VolumeModel
+from inrcodec.core.writing import FieldWriter
 
 Array = np.ndarray[Any, Any]
+
+_CPU_BATCH = 2**21  # voxels fitted at once on a CPU: more only costs memory
+_GPU_BATCH = 2**26
+_SMALLEST = 64  # voxels; below, a field's parameters alone are larger than the chunk
+_ALWAYS_LOSSLESS_TOO = 1 / 12  # of the original bytes: fields smaller than this are not tried against Blosc
 
 
 def encode_many(chunks: Sequence[Array], settings: Settings, *, device: str = "auto") -> list[bytes]:
     """Encode chunks (1 to 4 dimensions each) into payloads, all in one batch.
 
+    Args:
+        chunks: arrays of a supported dtype, any memory order.
+        settings: target, effort and the rest.
+        device: ``"auto"`` (a GPU where PyTorch finds one), ``"numpy"``, ``"cpu"``, ``"cuda"``. Effort 0
+            takes NumPy unless a device is named, as it needs no PyTorch.
+
     Raises:
         TypeError: a dtype the format does not hold.
-        ValueError: the target cannot be met, or a shape the format does not hold.
+        ValueError: a shape the format does not hold, or a ratio that cannot be reached.
+        ImportError: PyTorch is needed (effort above 0 in chunk scope) and not installed.
     """
+    chunks = [np.asarray(chunk) for chunk in chunks]
     for chunk in chunks:
-        dtype_code(chunk.dtype)
-    return [_encode_lossless(chunk, settings).to_bytes() for chunk in chunks]
+        check_chunk(chunk)
+    backend = encoding_backend(settings, device)
+    payloads: list[bytes | None] = [_without_field(chunk, settings) for chunk in chunks]
+    prepared = {
+        i: prepare(np.ascontiguousarray(chunk), settings.threshold)
+        for i, chunk in enumerate(chunks)
+        if payloads[i] is None
+    }
+    fields: dict[int, Payload] = {}
+    for members in _batches({i: p for i, p in prepared.items() if p is not None}, backend):
+        fits = fit_chunks(backend, [p for _, p in members], settings)
+        for (i, p), fit in zip(members, fits, strict=True):
+            payload = FieldWriter(p, chunks[i].shape, fit, settings).write()
+            if payload is not None:
+                fields[i] = payload
+    return [
+        payload if payload is not None else _smaller(chunks[i], fields.get(i), settings)
+        for i, payload in enumerate(payloads)
+    ]
 
 
-def _encode_lossless(chunk: Array, settings: Settings) -> Payload:
+def encoding_backend(settings: Settings, device: str) -> Backend:
+    """Where the field is fitted."""
+    trains = settings.volume is None and EFFORTS[settings.effort].trainings > 0
+    if trains and not has_torch():
+        raise ImportError(
+            f"effort {settings.effort} trains networks, which needs PyTorch: pip install 'inrcodec[train]', "
+            "or use effort=0"
+        )
+    if device == "auto" and settings.effort == 0:
+        return get_backend("numpy")
+    return get_backend(device)
+
+
+def _without_field(chunk: Array, settings: Settings) -> bytes | None:
+    """The payload of chunks that need no field."""
+    target = settings.target
+    if is_constant(chunk):
+        payload = Payload(chunk.shape, chunk.dtype, Field.CONSTANT, target.kind, target.value)
+        payload.sections[Section.CONSTANT] = chunk.reshape(-1)[:1].tobytes()
+        return payload.to_bytes()
+    if chunk.size < _SMALLEST:
+        return _lossless(chunk, settings)
+    return None
+
+
+def _lossless(chunk: Array, settings: Settings) -> bytes:
     target = settings.target
     payload = Payload(chunk.shape, chunk.dtype, Field.LOSSLESS, target.kind, target.value)
     payload.sections[Section.LOSSLESS] = lossless.compress(chunk)
-    return payload
+    return payload.to_bytes()
 
 
-def fit(
-    volume: Any,
-    settings: Settings,
-    chunk_shape: tuple[int, ...],
-    *,
-    device: str = "auto",
-    progress: Callable[[float], None] | None = None,
-) -> VolumeModel:
-    """Train the networks of a volume on a sample of it and fix its quantiser step (volume scope).
+def _smaller(chunk: Array, field: Payload | None, settings: Settings) -> bytes:
+    """The field's payload, or the lossless one where it is smaller."""
+    if field is None:
+        best = _lossless(chunk if settings.threshold is None else _thresholded(chunk, settings), settings)
+    else:
+        best = field.to_bytes()
+        if len(best) > _ALWAYS_LOSSLESS_TOO * chunk.nbytes and settings.threshold is None:
+            best = min(best, _lossless(chunk, settings), key=len)
+    target = settings.target
+    if target.kind == "ratio" and settings.volume is None and len(best) * target.value > chunk.nbytes:
+        raise ValueError(
+            f"ratio {target.value:g} cannot be reached for a chunk of shape {chunk.shape} {chunk.dtype}: "
+            f"the smallest payload has {len(best)} of {chunk.nbytes} bytes"
+        )
+    return best
 
-    ``volume`` is anything with ``shape``, ``dtype`` and NumPy slicing; ``progress`` is called with the
-    fraction done.
-    """
-    return VolumeModel(1.0, 16, b"\0" * 100)
+
+def _thresholded(chunk: Array, settings: Settings) -> Array:
+    """The chunk as it decodes losslessly under a threshold: densities not above it become 0."""
+    with np.errstate(invalid="ignore"):
+        dropped = chunk <= settings.threshold
+    return np.where(dropped, chunk.dtype.type(0), chunk).astype(chunk.dtype)
+
+
+def _batches(prepared: dict[int, Prepared], backend: Backend) -> Iterator[list[tuple[int, Prepared]]]:
+    """Chunks whose boxes have one shape, as many as fit the device at once."""
+    by_shape: dict[tuple[int, int, int], list[tuple[int, Prepared]]] = {}
+    for i, p in prepared.items():
+        by_shape.setdefault(p.shape, []).append((i, p))
+    most = _GPU_BATCH if backend.device.startswith("cuda") else _CPU_BATCH
+    for shape, members in by_shape.items():
+        count = max(1, most // int(np.prod(shape)))
+        for start in range(0, len(members), count):
+            yield members[start : start + count]

@@ -8,6 +8,7 @@ Tables are integers (:mod:`inrcodec.core.exact`), so no float reaches the coder.
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -23,7 +24,7 @@ SCALE_MIN = -36  # eighths of log2: the narrowest Laplace scale is 2**-4.5 steps
 SPLIT = 68  # scale 2**4: from here on low bits are coded apart
 SCALES = 160
 DEAD_ZONE = Decimal("0.60")
-MAX_SYMBOL = 2**24
+BIT_CODES = 184  # bit frequencies, in 1/8 of log2
 
 _HALF_LIMIT = 192
 _ESCAPE_BITS = 13  # an escaped value travels as two uniform symbols of 13 bits, zigzag-coded
@@ -66,6 +67,21 @@ def _model(index: int) -> Any:
 @cache
 def _uniform(bits: int) -> Any:
     return constriction.stream.model.Uniform(2**bits)
+
+
+@cache
+def _bit_model(code: int) -> Any:
+    """A bit that is set with probability 2**(-code / 8)."""
+    one = int(power_of_two(8 * PRECISION - code))
+    weights = np.array([2**PRECISION - one, one], np.float64) - 1.0
+    return constriction.stream.model.Categorical(weights, perfect=False)
+
+
+def bit_cost(share: float) -> float:
+    """Entropy, in bits, of a bit that is set with this probability."""
+    if not 0 < share < 1:
+        return 0.0
+    return -share * math.log2(share) - (1 - share) * math.log2(1 - share)
 
 
 @cache
@@ -117,6 +133,19 @@ class SymbolWriter:
             self._queue.append(((zigzag >> _ESCAPE_BITS).astype(np.int32), _uniform(_ESCAPE_BITS)))
             self._queue.append(((zigzag % 2**_ESCAPE_BITS).astype(np.int32), _uniform(_ESCAPE_BITS)))
 
+    def put_uniform(self, values: Array, bits: int) -> None:
+        """Queue values of equal probability, 0 to 2**bits - 1."""
+        if len(values):
+            self._queue.append((values.astype(np.int32), _uniform(bits)))
+
+    def put_bits(self, mask: Array) -> int:
+        """Queue a mask whose bits are independent; returns the code of their frequency."""
+        count = int(np.count_nonzero(mask))
+        code = BIT_CODES - 1 if not count else round(-8 * math.log2(count / len(mask)))
+        code = min(max(code, 1), BIT_CODES - 1)
+        self._queue.append((mask.astype(np.int32), _bit_model(code)))
+        return code
+
     def to_bytes(self) -> bytes:
         coder = constriction.stream.stack.AnsCoder()
         for symbols, model in reversed(self._queue):
@@ -160,6 +189,19 @@ class SymbolReader:
             zigzag += self._coder.decode(_uniform(_ESCAPE_BITS), n)
             values[escaped] = np.where(zigzag % 2, -(zigzag + 1) // 2, zigzag // 2)
         return values
+
+    def get_uniform(self, count: int, bits: int) -> Array:
+        """The inverse of :meth:`SymbolWriter.put_uniform`."""
+        if not count:
+            return np.empty(0, np.int32)
+        values: Array = self._coder.decode(_uniform(bits), count)
+        return values
+
+    def get_bits(self, count: int, code: int) -> Array:
+        """The inverse of :meth:`SymbolWriter.put_bits`: (count,) bool."""
+        if not 1 <= code < BIT_CODES:
+            raise PayloadError(f"unknown bit frequency code {code}")
+        return np.asarray(self._coder.decode(_bit_model(code), count) != 0)
 
     def end(self) -> None:
         """Check that everything was read."""

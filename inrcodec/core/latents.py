@@ -38,6 +38,11 @@ class Quantised:
     envelope: Array
     bits: Array
 
+    def chunk(self, at: int) -> Quantised:
+        """One chunk of the batch, as a batch of one."""
+        one = slice(at, at + 1)
+        return Quantised(self.bands, self.values[:, one], self.envelope[one], self.bits[one])
+
 
 class Latents:
     """Unquantised latents of a batch of chunks, (bands, batch, blocks) float32, and what is done to them."""
@@ -51,6 +56,10 @@ class Latents:
     @property
     def batch(self) -> int:
         return int(self.latents.shape[1])
+
+    def chunk(self, at: int) -> Latents:
+        """One chunk of the batch, as a batch of one."""
+        return Latents(self.backend, self.layout, self.latents[:, at : at + 1])
 
     def _per_chunk(self, values: Any) -> Array:
         """Sum over all but the batch axis: (batch,) float64."""
@@ -107,7 +116,9 @@ class Latents:
         index = index.reshape(self.batch, len(q.bands), self.layout.blocks)
         return xp.astype(xp.permute_dims(index, (1, 0, 2)), xp.int64)
 
-    def cost(self, q: Quantised, networks: Sequence[ContextNetwork], features: Any | None = None) -> Quantised:
+    def cost(
+        self, q: Quantised, networks: Sequence[ContextNetwork], features: Any | None = None
+    ) -> Quantised:
         """The same latents with their estimated bits."""
         if len(q.bands) == 0:
             return Quantised(q.bands, q.values, q.envelope, np.zeros(self.batch))
@@ -161,9 +172,7 @@ class Latents:
         xp = self.backend.xp
         shift = self.backend.asarray((offsets.astype(np.float32) / 2**LATENT_BITS).T)[:, None, :, None]
         magnitude = xp.abs(q.values)
-        moved = magnitude + xp.where(
-            magnitude > 2, shift[2], xp.where(magnitude > 1, shift[1], shift[0])
-        )
+        moved = magnitude + xp.where(magnitude > 2, shift[2], xp.where(magnitude > 1, shift[1], shift[0]))
         return xp.where(magnitude > 0, moved * xp.sign(q.values), magnitude) * self._steps(step)
 
     def squared_error(self, q: Quantised, step: Array, offsets: Array) -> Array:

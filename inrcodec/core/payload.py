@@ -55,8 +55,8 @@ class Section(IntEnum):
     WEIGHTS = 4
     LATENTS = 5
     OCCUPANCY = 6
-    SPECIAL = 7
-    CORRECTIONS = 8
+    CORRECTIONS = 7
+    VERBATIM = 8
 
 
 TARGETS = ("none", "snr", "max_error", "ratio")
@@ -129,9 +129,7 @@ class Payload:
         voxels = math.prod(shape)
         if voxels > MAX_VOXELS:
             raise PayloadError(f"shape {shape} claims {voxels} voxels, the format's limit is {MAX_VOXELS}")
-        entries = [
-            (_member(Section, reader.u8(), "section"), reader.varint()) for _ in range(reader.u8())
-        ]
+        entries = [(_member(Section, reader.u8(), "section"), reader.varint()) for _ in range(reader.u8())]
         sections: dict[Section, bytes] = {}
         for section, length in entries:
             if section in sections:

@@ -45,7 +45,9 @@ def parse_target(
     given: dict[TargetKind, float | None] = {"snr": snr, "max_error": max_error, "ratio": ratio}
     named = [Target(kind, float(value)) for kind, value in given.items() if value is not None]
     if len(named) > 1:
-        raise ValueError("give one quality target, not " + " and ".join(f"{t.kind}={t.value:g}" for t in named))
+        raise ValueError(
+            "give one quality target, not " + " and ".join(f"{t.kind}={t.value:g}" for t in named)
+        )
     return named[0] if named else Target()
 
 

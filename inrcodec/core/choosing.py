@@ -1,0 +1,189 @@
+"""From prepared chunks to one fit each: step for the target, block length, occupancy by rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core import corrections, occupancy
+from inrcodec.core.backend import Backend
+from inrcodec.core.fitting import Fit, Voxels, choose_block, fit_latents, plain_step
+from inrcodec.core.prepare import Prepared
+from inrcodec.core.presets import EFFORTS, Preset
+from inrcodec.core.prior import prior
+from inrcodec.core.settings import Settings, Target
+
+Array = np.ndarray[Any, Any]
+
+ERROR_RATIOS = (0.25, 0.32, 0.4, 0.5, 0.62)  # RMS error over max_error, tried
+
+
+@dataclass(eq=False)
+class ChunkFit:
+    """One chunk's field.
+
+    Attributes:
+        fit: a batch of this chunk alone, in density units.
+        cell: occupancy cell size, or None where no mask is stored.
+        mask: section bytes of the occupancy.
+        occupied: (d, h, w) mask of the box, voxels of set cells; None without occupancy.
+    """
+
+    fit: Fit
+    cell: int | None = None
+    mask: bytes = b""
+    occupied: Array | None = None
+
+    @property
+    def bits(self) -> float:
+        return float(self.fit.bits[0]) + 8 * len(self.mask)
+
+
+def fit_chunks(backend: Backend, chunks: Sequence[Prepared], settings: Settings) -> list[ChunkFit]:
+    """Fit fields to chunks whose boxes have one shape."""
+    preset = EFFORTS[settings.effort]
+    if settings.volume is not None:
+        return _fit_volume_scope(backend, chunks, settings, preset)
+    special = [c.special is not None for c in chunks]
+    masked = [c.background is not None and (c.threshold or preset.masks > 0) for c in chunks]
+    out: list[ChunkFit | None] = [None] * len(chunks)
+    together = [i for i in range(len(chunks)) if not (masked[i] or special[i])]
+    if together:
+        members = [chunks[i] for i in together]
+        fit_list = _fit_batch(backend, members, settings, preset, None)
+        for i, fit in zip(together, fit_list, strict=True):
+            out[i] = fit
+    for i, chunk in enumerate(chunks):
+        if out[i] is None:
+            out[i] = _fit_masked(backend, chunk, settings, preset)
+    return [fit for fit in out if fit is not None]
+
+
+def _normalised(chunks: Sequence[Prepared], scales: Array) -> Array:
+    return np.stack([(c.values - c.offset) / s for c, s in zip(chunks, scales, strict=True)])
+
+
+def _fit_batch(
+    backend: Backend, chunks: Sequence[Prepared], settings: Settings, preset: Preset, care: Array | None
+) -> list[ChunkFit]:
+    """Fit a batch, each chunk for its own target; chunks of one block length go on together."""
+    scales = np.array([c.scale for c in chunks])
+    values = _normalised(chunks, scales)
+    voxels = Voxels(backend, values, care)
+    budget = _budget(voxels, chunks, scales, settings.target, preset)
+    if settings.block is not None:
+        blocks = np.full(len(chunks), settings.block)
+        step = plain_step(voxels, voxels.analyse(settings.block), budget)
+    else:
+        blocks, step, _ = choose_block(voxels, budget, preset)
+    out: dict[int, ChunkFit] = {}
+    for block in np.unique(blocks):
+        members = np.flatnonzero(blocks == block)
+        part = (
+            voxels
+            if len(members) == len(chunks)
+            else Voxels(backend, values[members], None if care is None else care[members])
+        )
+        fit = fit_latents(part, part.analyse(int(block)), step[members], preset, budget=budget[members])
+        for at, i in enumerate(members):
+            out[int(i)] = ChunkFit(fit.chunk(at, float(scales[i])))
+    return [out[i] for i in range(len(chunks))]
+
+
+def _budget(
+    voxels: Voxels, chunks: Sequence[Prepared], scales: Array, target: Target, preset: Preset
+) -> Array:
+    """(batch,) squared error to spend, in normalised units."""
+    if target.kind == "snr":
+        return np.array([c.squared_error_budget(target) for c in chunks]) / scales**2
+    if target.kind == "max_error":
+        return _budget_for_bound(voxels, target.value / scales)
+    sizes = np.array([c.chunk.nbytes for c in chunks]) / target.value
+    return budget_for_bits(voxels, 8 * sizes - 8 * 120)
+
+
+def _budget_for_bound(voxels: Voxels, bound: Array) -> Array:
+    """The squared error at which field and corrections together take the fewest bits."""
+    count = float(np.prod(voxels.shape))
+    latents = voxels.analyse(16)
+    totals = []
+    for ratio in ERROR_RATIOS:
+        step = plain_step(voxels, latents, count * (ratio * bound) ** 2)
+        q = latents.cost(latents.plain(step), [prior()])
+        # errors of a field are close to normal: share of voxels beyond the bound
+        missed = np.round(count * beyond(1 / ratio))
+        totals.append(q.bits + corrections.estimate_bits(int(missed), int(count)))
+    best = np.stack(totals).argmin(axis=0)
+    return np.asarray(count * (np.array(ERROR_RATIOS)[best] * bound) ** 2)
+
+
+def beyond(deviations: float) -> float:
+    """Two-sided tail of the normal distribution."""
+    from math import erfc, sqrt
+
+    return erfc(deviations / sqrt(2))
+
+
+def budget_for_bits(voxels: Voxels, bits: Array) -> Array:
+    """The squared error that a number of bits buys, by bisection on the step with the prior's estimate."""
+    latents = voxels.analyse(16)
+    energy = latents.energy
+    low, high = np.full(len(bits), 1e-4), np.full(len(bits), 1e3)
+    for _ in range(16):
+        step = np.sqrt(low * high)
+        cost = latents.cost(latents.plain(step), [prior()]).bits
+        high = np.where(cost <= bits, step, high)
+        low = np.where(cost <= bits, low, step)
+    error = latents.squared_error(latents.plain(high), high, np.zeros((len(bits), 3), np.int64))
+    return np.asarray(np.clip(error, 1e-12, energy + 1e-9))
+
+
+def _fit_masked(backend: Backend, chunk: Prepared, settings: Settings, preset: Preset) -> ChunkFit:
+    """Fit a chunk with special values or a background: with a mask where it saves bytes."""
+    finite = None if chunk.special is None else ~chunk.special[chunk.box]
+    options: list[ChunkFit] = []
+    if not chunk.threshold:
+        care = None if finite is None else finite[None]
+        options += _fit_batch(backend, [chunk], settings, preset, care)
+    if chunk.background is not None:
+        plain_bits = options[0].bits if options else np.inf
+        masks = [(cell, occupancy.compress(chunk.represented, cell)) for cell in occupancy.CELLS]
+        worth = [(c, m) for c, m in masks if 8 * len(m) < 0.5 * plain_bits]
+        if chunk.threshold:
+            worth = masks[:1]  # densities not above the threshold must decode to 0, each of them
+        else:
+            # the smaller the cell, the more voxels are free, and the dearer the mask
+            worth = worth[-preset.masks :] if len(worth) > preset.masks else worth
+        for cell, mask in worth:
+            occupied = occupancy.refine(occupancy.coarsen(chunk.represented, cell), cell, chunk.shape)
+            care_mask = occupied if finite is None else occupied & finite
+            fit = _fit_batch(backend, [chunk], settings, preset, care_mask[None])[0]
+            options.append(replace(fit, cell=cell, mask=mask, occupied=occupied))
+    return min(options, key=lambda fit: fit.bits)
+
+
+def _fit_volume_scope(
+    backend: Backend, chunks: Sequence[Prepared], settings: Settings, preset: Preset
+) -> list[ChunkFit]:
+    """Fit with the volume's step, block length and networks: nothing is trained or searched."""
+    volume = settings.volume
+    assert volume is not None
+    out = []
+    for chunk in chunks:
+        occupied, mask, cell = None, b"", None
+        care = None if chunk.special is None else ~chunk.special[chunk.box]
+        if chunk.background is not None and (chunk.threshold or volume.cell is not None):
+            cell = 1 if chunk.threshold or volume.cell is None else volume.cell
+            mask = occupancy.compress(chunk.represented, cell)
+            occupied = occupancy.refine(occupancy.coarsen(chunk.represented, cell), cell, chunk.shape)
+            care = occupied if care is None else occupied & care
+        scale = np.array([chunk.scale])
+        voxels = Voxels(backend, _normalised([chunk], scale), None if care is None else care[None])
+        latents = voxels.analyse(volume.block)
+        step = np.array([volume.step]) / scale
+        fit = fit_latents(voxels, latents, step, preset, budget=None, networks=[volume.network])
+        out.append(ChunkFit(fit.chunk(0, chunk.scale), cell, mask, occupied))
+    return out

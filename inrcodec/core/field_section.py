@@ -1,0 +1,109 @@
+"""The field section: the numbers that turn latents into densities."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core.fields.basis import TABLE_BITS
+from inrcodec.core.fields.layout import BINS, Layout, get_layout
+from inrcodec.core.fields.local_fourier import LATENT_BITS
+from inrcodec.core.payload import PayloadError, Reader, pack_varint
+
+_BACKGROUND = 1
+_MAX_BLOCK = 64
+
+Array = np.ndarray[Any, Any]
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(eq=False)
+class FieldSection:
+    """Parameters of a local-Fourier field.
+
+    Attributes:
+        step: quantiser step, density units.
+        offset: density of a field whose latents are all zero.
+        block: nominal block length, voxels.
+        network: number of the built-in prior that weights refer to (chunk scope), or the digest of the
+            volume's networks (volume scope).
+        offsets: (3,) reconstruction offsets for magnitudes 1, 2 and above, in 1/64 step.
+        envelope: (BINS,) coarse spectrum; bins of 0 hold no latents.
+        background: density of voxels that are not represented, or None.
+        box: where the field lies in the chunk, seen as (d, h, w); outside is background.
+    """
+
+    step: float
+    offset: float
+    block: int
+    network: int
+    offsets: Array
+    envelope: Array
+    background: float | None
+    box: Box
+
+    @property
+    def layout(self) -> Layout:
+        d, h, w = (s.stop - s.start for s in self.box)
+        return get_layout((d, h, w), self.block)
+
+    @property
+    def active(self) -> Array:
+        """Band indices that hold latents."""
+        return np.flatnonzero(self.envelope[self.layout.bin] > 0)
+
+    @property
+    def unit(self) -> float:
+        """Density of one unit of :func:`local_fourier.synthesise_exact`."""
+        return self.step * 2.0 ** -(TABLE_BITS + LATENT_BITS)
+
+    def to_bytes(self) -> bytes:
+        out = bytearray([0 if self.background is None else _BACKGROUND, self.block])
+        out += struct.pack("<dd3b", self.step, self.offset, *(int(o) for o in self.offsets))
+        out += pack_varint(self.network)
+        used = int(np.flatnonzero(self.envelope)[-1]) + 1 if self.envelope.any() else 0
+        out.append(used)
+        out += self.envelope[:used].astype(np.uint8).tobytes()
+        if self.background is not None:
+            out += struct.pack("<d", self.background)
+            for s in self.box:
+                out += pack_varint(s.start) + pack_varint(s.stop - s.start)
+        return bytes(out)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, shape: tuple[int, int, int]) -> FieldSection:
+        """Parse and check a section for a chunk of (d, h, w) voxels."""
+        reader = Reader(data)
+        flags, block = reader.u8(), reader.u8()
+        if flags > _BACKGROUND:
+            raise PayloadError(f"unknown field flags {flags}")
+        if not 1 <= block <= _MAX_BLOCK:
+            raise PayloadError(f"block length {block} is not between 1 and {_MAX_BLOCK}")
+        step, offset = reader.f64(), reader.f64()
+        offsets = np.frombuffer(reader.take(3), np.int8).astype(np.int64)
+        network = reader.varint()
+        used = reader.u8()
+        if used > BINS:
+            raise PayloadError(f"spectral envelope of {used} bins, at most {BINS}")
+        envelope = np.zeros(BINS, np.int64)
+        envelope[:used] = np.frombuffer(reader.take(used), np.uint8)
+        background, box = None, _box([(0, n) for n in shape])
+        if flags & _BACKGROUND:
+            background = reader.f64()
+            spans = [(reader.varint(), reader.varint()) for _ in range(3)]
+            if any(size == 0 or start + size > n for (start, size), n in zip(spans, shape, strict=True)):
+                raise PayloadError(f"field box {spans} does not lie in a chunk of {shape}")
+            box = _box(spans)
+        reader.end()
+        if not (math.isfinite(step) and step > 0 and math.isfinite(offset)):
+            raise PayloadError(f"field step {step} or offset {offset} makes no sense")
+        return cls(step, offset, block, network, offsets, envelope, background, box)
+
+
+def _box(spans: list[tuple[int, int]]) -> Box:
+    d, h, w = (slice(start, start + size) for start, size in spans)
+    return d, h, w

@@ -1,0 +1,222 @@
+"""Fitting a local-Fourier field to a batch of chunks: block length, quantiser step, networks, latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core.backend import Backend
+from inrcodec.core.context import ContextNetwork
+from inrcodec.core.fields.basis import block_sizes
+from inrcodec.core.fields.layout import get_layout
+from inrcodec.core.fields.local_fourier import analyse, synthesise
+from inrcodec.core.latents import Latents, Quantised
+from inrcodec.core.presets import BLOCK_LENGTHS, FIRST_BLOCKS, Preset
+from inrcodec.core.prior import prior
+
+_SLOPE = 1.5  # squared error grows about as step**1.5 between noise-free and noise-dominated chunks
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(eq=False)
+class Fit:
+    """A fitted batch: everything a payload needs but its side sections.
+
+    ``step`` is (batch,), in units of the normalised voxels; ``networks`` one for each chunk, or one for
+    all; ``bits`` counts latents and weights.
+    """
+
+    latents: Latents
+    quantised: Quantised
+    step: Array
+    networks: list[ContextNetwork]
+    own_weights: Array
+    bits: Array
+
+    def chunk(self, at: int, scale: float) -> Fit:
+        """One chunk of the batch, as a batch of one, with latents and step times ``scale``."""
+        one = slice(at, at + 1)
+        latents = self.latents.chunk(at)
+        return Fit(
+            Latents(latents.backend, latents.layout, latents.latents * scale),
+            self.quantised.chunk(at),
+            self.step[one] * scale,
+            self.networks[one] if len(self.networks) > 1 else self.networks,
+            self.own_weights[one],
+            self.bits[one],
+        )
+
+
+class Voxels:
+    """Normalised voxels of a batch of equal boxes, and which of them matter.
+
+    Attributes:
+        values: (batch, d, h, w) float32 of the backend: zero offset, unit scale.
+        care: (batch, d, h, w) float32, 1 where the field must fit, 0 where it need not; None is everywhere.
+    """
+
+    def __init__(self, backend: Backend, values: Array, care: Array | None = None) -> None:
+        self.backend = backend
+        self.values = backend.asarray(values.astype(np.float32))
+        self.care = None if care is None else backend.asarray(care.astype(np.float32))
+        self.shape = (int(values.shape[1]), int(values.shape[2]), int(values.shape[3]))
+
+    def analyse(self, block: int) -> Latents:
+        layout = get_layout(self.shape, block)
+        return Latents(self.backend, layout, analyse(self.backend, self.values, layout))
+
+    def squared_error(self, latents: Latents, q: Quantised, step: Array) -> Array:
+        """(batch,) squared error summed over the voxels that matter."""
+        offsets = latents.offsets(q, step)
+        if self.care is None:
+            return latents.squared_error(q, step, offsets)
+        error = (self._rebuild(latents, q, step) - self.values) ** 2 * self.care
+        partial = self.backend.xp.sum(error, axis=(2, 3))
+        return self.backend.to_numpy(partial).astype(np.float64).sum(axis=1)
+
+    def _rebuild(self, latents: Latents, q: Quantised, step: Array) -> Any:
+        full = self.backend.xp.zeros_like(latents.latents)
+        values = latents.dequantise(q, step, latents.offsets(q, step))
+        full[self.backend.asarray(q.bands)] = values
+        return synthesise(self.backend, full, latents.layout)
+
+    def fill(self, latents: Latents, step: Array, iterations: int) -> Latents:
+        """Let the field choose the voxels that do not matter: analyse its own reconstruction there."""
+        if self.care is None:
+            return latents
+        for _ in range(iterations):
+            rebuilt = self._rebuild(latents, latents.plain(step), step)
+            filled = self.values * self.care + rebuilt * (1 - self.care)
+            values = analyse(self.backend, filled, latents.layout)
+            latents = Latents(self.backend, latents.layout, values)
+        return latents
+
+
+def candidate_blocks(shape: tuple[int, int, int], wanted: Sequence[int]) -> list[int]:
+    """Block lengths that split a box differently, shortest first."""
+    seen: dict[tuple[tuple[int, ...], ...], int] = {}
+    for block in sorted(wanted):
+        seen.setdefault(tuple(block_sizes(n, block) for n in shape), block)
+    return list(seen.values())
+
+
+def plain_step(voxels: Voxels, latents: Latents, budget: Array) -> Array:
+    """(batch,) steps at which plain quantisation spends the squared-error budget."""
+    count = float(np.prod(voxels.shape))
+    step = np.sqrt(12 * np.maximum(budget, 1e-30) / count)
+    slope = np.full_like(step, _SLOPE)
+    previous: tuple[Array, Array] | None = None
+    for _ in range(7):
+        error = np.maximum(voxels.squared_error(latents, latents.plain(step), step), 1e-30)
+        if np.all(np.abs(np.log(error / budget)) < 0.01):
+            break
+        if previous is not None:
+            run = np.log(step / previous[0])
+            rise = np.log(error / previous[1])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                slope = np.where(np.abs(run) > 1e-4, np.clip(rise / run, 0.3, 2.2), slope)
+        previous = (step, error)
+        step = step * np.clip((budget / error) ** (1 / slope), 1 / 8, 8.0)
+    return step
+
+
+def choose_block(voxels: Voxels, budget: Array, preset: Preset) -> tuple[Array, Array, Array]:
+    """Block length by estimated bits: (block, step, bits), each (batch,).
+
+    A coarse search over three lengths, then the neighbours of the best.
+    """
+    batch = len(budget)
+    tried: dict[int, tuple[Array, Array]] = {}
+
+    def attempt(block: int) -> None:
+        latents = voxels.analyse(block)
+        step = plain_step(voxels, latents, budget)
+        q = latents.cost(latents.plain(step), [prior()])
+        tried[block] = (step, q.bits)
+
+    for block in candidate_blocks(voxels.shape, FIRST_BLOCKS):
+        attempt(block)
+    lengths = candidate_blocks(voxels.shape, BLOCK_LENGTHS)
+    while len(tried) < min(preset.blocks, len(lengths)):
+        total = {block: float(np.mean(bits)) for block, (_, bits) in tried.items()}
+        best = min(total, key=lambda block: total[block])
+        rest = [b for b in lengths if b not in tried]
+        if not rest:
+            break
+        attempt(min(rest, key=lambda b: abs(np.log(b / best))))
+    blocks = np.array(sorted(tried))
+    bits = np.stack([tried[b][1] for b in blocks])
+    steps = np.stack([tried[b][0] for b in blocks])
+    chosen = bits.argmin(axis=0)
+    every = np.arange(batch)
+    return blocks[chosen], steps[chosen, every], bits[chosen, every]
+
+
+def fit_latents(
+    voxels: Voxels,
+    latents: Latents,
+    step: Array,
+    preset: Preset,
+    *,
+    budget: Array | None,
+    networks: Sequence[ContextNetwork] | None = None,
+    seed: int = 0,
+) -> Fit:
+    """Choose latents by rate and distortion, training networks in between where the preset does.
+
+    Args:
+        step: (batch,) to start from.
+        budget: (batch,) squared error to spend; None keeps the step.
+        networks: fixed networks (volume scope); None starts at the prior and trains.
+    """
+    latents = voxels.fill(latents, step, preset.fills)
+    fixed = networks is not None
+    current: list[ContextNetwork] = list(networks) if networks is not None else [prior()]
+    q = latents.plain(step)
+    trained = 0
+    for _ in range(preset.rounds + (0 if fixed else preset.trainings)):
+        q = latents.rate_distortion(q, step, current)
+        if budget is not None:
+            error = np.maximum(voxels.squared_error(latents, q, step), 1e-30)
+            step = step * np.clip((budget / error) ** (1 / _SLOPE), 0.5, 2.0)
+        if not fixed and trained < preset.trainings and len(q.bands):
+            current = _train(latents, q, current, preset, seed + trained)
+            trained += 1
+    q = latents.rate_distortion(q, step, current)
+    fit = Fit(latents, q, step, current, np.zeros(latents.batch, bool), latents.cost(q, current).bits)
+    return fit if fixed or not trained else _cheaper_weights(fit)
+
+
+def _train(
+    latents: Latents, q: Quantised, start: list[ContextNetwork], preset: Preset, seed: int
+) -> list[ContextNetwork]:
+    from inrcodec.core import training
+
+    backend = latents.backend
+    device = backend.device
+    magnitude = backend.xp.permute_dims(backend.xp.abs(q.values), (1, 0, 2))
+    mask = backend.xp.permute_dims(latents.active_mask(q) + 0 * q.values, (1, 0, 2))
+    return training.train(
+        training.as_tensor(latents.features(q), device),
+        training.as_tensor(magnitude.reshape(latents.batch, -1), device),
+        start if len(start) == latents.batch else start * latents.batch,
+        steps=preset.steps,
+        sample=preset.sample,
+        learning_rate=3e-3,
+        weight=training.as_tensor(mask.reshape(latents.batch, -1), device) if latents.batch > 1 else None,
+        seed=seed,
+    )
+
+
+def _cheaper_weights(fit: Fit) -> Fit:
+    """Keep own networks only where they save more than they cost."""
+    weights = np.array([8.0 * len(n.to_bytes(prior())) for n in fit.networks])
+    own = fit.bits + weights
+    shared = fit.latents.cost(fit.quantised, [prior()]).bits
+    keep = own < shared
+    networks = [n if k else prior() for n, k in zip(fit.networks, keep, strict=True)]
+    return replace(fit, networks=networks, own_weights=keep, bits=np.where(keep, own, shared))

@@ -1,0 +1,150 @@
+"""What a chunk holds before any field is fitted: special values, background, the voxels to represent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core.payload import MAX_NDIM, MAX_VOXELS, dtype_code
+from inrcodec.core.settings import Target
+
+BACKGROUND_SHARE = 0.05  # of the voxels; a value as common as this is a background, not a coincidence
+_SCALE_RANGE = (1e-120, 1e120)  # squares of densities must not overflow float64
+
+Array = np.ndarray[Any, Any]
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(eq=False)
+class Prepared:
+    """A chunk made ready for a field.
+
+    Attributes:
+        chunk: the original, at most 3-D: (d, h, w).
+        values: (d, h, w) float64 of the box, finite; special values replaced by the offset.
+        special: (d, h, w) mask of NaN and infinities in the whole chunk, or None.
+        background: the value of voxels that are not represented, or None where all are.
+        represented: (d, h, w) mask inside the box of the voxels the target speaks of.
+        box: bounding box of the represented voxels; everything outside is background.
+        offset: subtracted before analysis, density units.
+        scale: standard deviation of the represented voxels, density units.
+        threshold: whether the background comes from a threshold, so that a mask must be stored.
+    """
+
+    chunk: Array
+    values: Array
+    special: Array | None
+    background: float | None
+    represented: Array
+    box: Box
+    offset: float
+    scale: float
+    threshold: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(d, h, w) of the box."""
+        d, h, w = self.represented.shape
+        return d, h, w
+
+    @property
+    def variance_sum(self) -> float:
+        """Squared deviations of the represented voxels from their mean, summed."""
+        return self.scale**2 * int(np.count_nonzero(self.represented))
+
+    def squared_error_budget(self, target: Target) -> float:
+        """Squared error, summed over all voxels, that an SNR target allows (density units squared)."""
+        return self.variance_sum / 10 ** (target.value / 10)
+
+
+def check_chunk(chunk: Array) -> None:
+    """Refuse what the format does not hold.
+
+    Raises:
+        TypeError: the dtype.
+        ValueError: the shape.
+    """
+    dtype_code(chunk.dtype)
+    if not 1 <= chunk.ndim <= MAX_NDIM:
+        raise ValueError(f"chunks have 1 to {MAX_NDIM} dimensions, got shape {chunk.shape}")
+    if chunk.size == 0:
+        raise ValueError(f"chunk of shape {chunk.shape} holds no voxels")
+    if chunk.size > MAX_VOXELS:
+        raise ValueError(f"chunk of shape {chunk.shape} has more than {MAX_VOXELS} voxels")
+
+
+def as_volume_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(d, h, w) of 1 to 4 dimensions: leading axes of one are added, or the first two are joined."""
+    if len(shape) == 4:
+        return shape[0] * shape[1], shape[2], shape[3]
+    d, h, w = (1,) * (3 - len(shape)) + shape
+    return d, h, w
+
+
+def is_constant(chunk: Array) -> bool:
+    """Whether all voxels hold the same bits (NaN included, and -0.0 is not 0.0)."""
+    bits = np.ascontiguousarray(chunk).reshape(-1).view(f"u{chunk.dtype.itemsize}")
+    return bool((bits == bits[0]).all())
+
+
+def prepare(chunk: Array, threshold: float | None) -> Prepared | None:
+    """Find special values, background and box; None where a field makes no sense."""
+    volume = chunk.reshape(as_volume_shape(chunk.shape))
+    finite = np.isfinite(volume) if volume.dtype.kind == "f" else None
+    special = None if finite is None or finite.all() else ~finite
+    background, represented = _background(volume, threshold, special)
+    if special is not None:
+        represented = represented & ~special
+    if not represented.any():
+        return None
+    box = _bounding_box(represented) if background is not None else _whole(volume.shape)
+    inside = represented[box]
+    values = volume[box].astype(np.float64)
+    selected = values[inside]
+    offset = float(selected.mean()) if background is None else background
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = float(selected.std())
+    if not _SCALE_RANGE[0] < scale < _SCALE_RANGE[1] or not np.isfinite(offset):
+        return None
+    if special is not None:
+        values[special[box]] = offset
+    return Prepared(volume, values, special, background, inside, box, offset, scale, threshold is not None)
+
+
+def _background(volume: Array, threshold: float | None, special: Array | None) -> tuple[float | None, Array]:
+    if threshold is not None:
+        with np.errstate(invalid="ignore"):
+            return 0.0, volume > threshold
+    value = _commonest(volume)
+    if value is not None:
+        background = volume == value
+        if np.count_nonzero(background) >= BACKGROUND_SHARE * volume.size:
+            return float(value), ~background
+    return None, np.ones(volume.shape, bool)
+
+
+def _commonest(volume: Array) -> Any:
+    """The commonest of a sample of finite voxels, if it comes often enough to be a background."""
+    if volume.dtype.kind != "f":
+        return None  # integer densities repeat by nature
+    flat = volume.reshape(-1)
+    sample = flat[:: max(1, flat.size // 20_000)]
+    values, counts = np.unique(sample[np.isfinite(sample)], return_counts=True)
+    if not len(values) or counts.max() < max(4, BACKGROUND_SHARE / 2 * len(sample)):
+        return None
+    return values[counts.argmax()]
+
+
+def _bounding_box(mask: Array) -> Box:
+    slices = []
+    for axis in range(3):
+        held = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        slices.append(slice(int(held[0]), int(held[-1]) + 1))
+    return slices[0], slices[1], slices[2]
+
+
+def _whole(shape: tuple[int, ...]) -> Box:
+    d, h, w = (slice(0, n) for n in shape)
+    return d, h, w

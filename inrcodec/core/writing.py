@@ -1,0 +1,183 @@
+"""From a fit to a payload that meets its target, checked with the decoder's own arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core import context, corrections, verbatim
+from inrcodec.core.backend import NUMPY
+from inrcodec.core.choosing import ChunkFit
+from inrcodec.core.context import ContextNetwork, ContextState
+from inrcodec.core.decoder import reconstruct
+from inrcodec.core.entropy import SymbolWriter
+from inrcodec.core.field_section import FieldSection
+from inrcodec.core.payload import Field, Payload, PayloadError, Section
+from inrcodec.core.prepare import Prepared
+from inrcodec.core.prior import CURRENT, prior
+from inrcodec.core.settings import Settings
+
+Array = np.ndarray[Any, Any]
+
+_ATTEMPTS = 6
+
+
+class FieldWriter:
+    """Turns one chunk's fit into a payload."""
+
+    def __init__(self, chunk: Prepared, shape: tuple[int, ...], chosen: ChunkFit, settings: Settings) -> None:
+        self.chunk = chunk
+        self.shape = shape
+        self.chosen = chosen
+        self.settings = settings
+        self.volume = settings.volume
+        self.network = chosen.fit.networks[0]
+        self.step = float(chosen.fit.step[0])
+        self.own = bool(chosen.fit.own_weights[0])
+
+    def write(self) -> Payload | None:
+        """The payload; None where the field cannot meet the target."""
+        try:
+            return self._search()
+        except (PayloadError, OverflowError):
+            return None  # latents beyond what exact arithmetic holds: a range no field is made for
+
+    def _search(self) -> Payload | None:
+        """Adjust the step until the decoder's own voxels meet the target, with little to spare."""
+        target = self.settings.target
+        if self.volume is not None and target.kind != "max_error":
+            payload, _ = self._build(self.step)
+            return payload
+        if target.kind == "max_error":
+            payload, _ = self._build(self.step)
+            return payload
+        best: Payload | None = None
+        limit = self.chunk.chunk.nbytes / target.value if target.kind == "ratio" else 0.0
+        budget = self.chunk.squared_error_budget(target) if target.kind == "snr" else 0.0
+        step = self.step
+        passed, failed = 0.0, np.inf
+        for _ in range(_ATTEMPTS):
+            payload, error = self._build(step)
+            if target.kind == "snr":
+                meets, factor = error <= budget, (budget / max(error, 1e-300)) ** 0.7
+            else:
+                size = len(payload.to_bytes())
+                meets, factor = size <= limit, (size / limit) ** 0.8
+            if meets if target.kind == "snr" else not meets:
+                passed = max(passed, step)
+            else:
+                failed = min(failed, step)
+            if meets:
+                best = self._better(best, payload)
+                if abs(factor - 1) < 0.003:
+                    break
+            proposal = step * float(np.clip(factor, 0.3, 3.0)) * (0.9995 if target.kind == "snr" else 1.0005)
+            step = proposal if passed < proposal < failed else _between(passed, failed, step)
+        return best
+
+    @staticmethod
+    def _better(best: Payload | None, payload: Payload) -> Payload:
+        """Of two payloads that meet the target, the later one: the step comes nearer to the target."""
+        return payload
+
+    def _build(self, step: float) -> tuple[Payload, float]:
+        """A payload at a step, and its squared error over all voxels of the chunk that are finite."""
+        fit, steps = self.chosen.fit, np.array([step])
+        q = fit.quantised
+        if step != self.step:
+            q = fit.latents.rate_distortion(fit.latents.plain(steps), steps, fit.networks)
+            q = fit.latents.rate_distortion(q, steps, fit.networks)
+        offsets = fit.latents.offsets(q, steps)[0]
+        envelope = q.envelope[0]
+        active = envelope[fit.latents.layout.bin[q.bands]] > 0
+        values = fit.latents.backend.to_numpy(q.values[:, 0])[active].astype(np.int32)
+        section = FieldSection(
+            step=step,
+            offset=self.chunk.offset,
+            block=fit.latents.layout.block,
+            network=CURRENT if self.volume is None else self.volume.digest,
+            offsets=offsets,
+            envelope=envelope,
+            background=self.chunk.background,
+            box=self.chunk.box,
+        )
+        target = self.settings.target
+        payload = Payload(
+            self.shape, self.chunk.chunk.dtype, Field.LOCAL_FOURIER, target.kind, target.value,
+            "chunk" if self.volume is None else "volume",
+        )  # fmt: skip
+        payload.sections[Section.FIELD] = section.to_bytes()
+        if self.own:
+            payload.sections[Section.WEIGHTS] = self.network.to_bytes(prior())
+        if self.chosen.cell is not None:
+            payload.sections[Section.OCCUPANCY] = self.chosen.mask
+        payload.sections[Section.LATENTS] = encode_latents(section, values, self.network)
+        if self.chunk.special is not None:
+            payload.sections[Section.VERBATIM] = verbatim.encode(self.chunk.chunk, self.chunk.special)
+        decoded = reconstruct(NUMPY, payload, section, values)
+        if target.kind == "max_error":
+            decoded = self._correct(payload, section, values, decoded)
+        return payload, self._squared_error(decoded)
+
+    def _difference(self, decoded: Array) -> Array:
+        """Original minus decoded density, float64; 0 at special voxels and where a threshold drops them."""
+        with np.errstate(invalid="ignore"):
+            difference = self.chunk.chunk.astype(np.float64) - decoded.astype(np.float64)
+        if self.chunk.special is not None:
+            difference[self.chunk.special] = 0.0
+        if self.chunk.threshold:
+            kept = np.zeros(difference.shape, bool)
+            kept[self.chunk.box] = self.chunk.represented
+            difference[~kept] = 0.0
+        return difference
+
+    def _squared_error(self, decoded: Array) -> float:
+        difference = self._difference(decoded).reshape(-1)
+        return float(difference @ difference)
+
+    def _correct(self, payload: Payload, section: FieldSection, values: Array, decoded: Array) -> Array:
+        """Add what brings every voxel within the bound."""
+        bound = self.settings.target.value
+        step = bound * corrections.STEP
+        inside = self._difference(decoded)[self.chunk.box]
+        occupied = self.chosen.occupied
+        inside = inside.reshape(-1) if occupied is None else inside[occupied]
+        missed = np.abs(inside) > bound
+        multiples = np.where(missed, np.rint(inside / step), 0)
+        if np.abs(multiples).max(initial=0) > 2**20:
+            raise OverflowError("an error of more than a million bounds")
+        if missed.any():
+            multiples = np.where(missed & (multiples == 0), np.sign(inside), multiples).astype(np.int64)
+            payload.sections[Section.CORRECTIONS] = corrections.encode(multiples, step)
+            decoded = reconstruct(NUMPY, payload, section, values)
+        still = np.abs(self._difference(decoded)) > bound
+        if still.any():
+            kept = still if self.chunk.special is None else still | self.chunk.special
+            payload.sections[Section.VERBATIM] = verbatim.encode(self.chunk.chunk, kept)
+            decoded = np.where(kept, self.chunk.chunk, decoded)
+        return decoded
+
+
+def _between(passed: float, failed: float, step: float) -> float:
+    if passed == 0.0:
+        return min(step, failed) * 0.9
+    if failed == np.inf:
+        return max(step, passed) * 1.1
+    return float(np.sqrt(passed * failed))
+
+
+def encode_latents(section: FieldSection, values: Array, network: ContextNetwork) -> bytes:
+    """Latents (active bands, blocks) int32 as the decoder will read them."""
+    layout, active = section.layout, section.active
+    writer = SymbolWriter()
+    if len(active):
+        state = ContextState(NUMPY, layout, section.envelope[None])
+        full = np.zeros((layout.bands, layout.blocks), np.int32)
+        full[active] = values
+        for bands, part, features in context.walk(state, active):
+            index = context.scale_indices(NUMPY, [network], features.reshape(context.FEATURES, -1))
+            symbols = full[bands, part]
+            writer.put(symbols.reshape(-1), index.astype(np.uint8))
+            state.put(bands, symbols[:, None], part)
+    return writer.to_bytes()
