@@ -21,7 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; ``arguments`` are the process' own when not given."""
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning  # one line each, without the source they come from
+        # What mrcfile says of a map in permissive mode is for the user: one line each, without its source.
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = _show_warning
         try:
             return int(options.run(options))
         except ModuleNotFoundError as error:
