@@ -7,7 +7,7 @@ import zarr
 
 from inrcodec import INRCodec, metrics
 
-grid = np.linspace(-3, 3, 48, dtype="f4")
+grid = np.linspace(-3, 3, 32, dtype="f4")
 x, y, z = np.meshgrid(grid, grid, grid, indexing="ij")
 density = np.exp(-(x**2 + y**2 + z**2)) * (1 + np.cos(4 * x) * np.cos(5 * y) * np.cos(6 * z))
 density = density.astype("f4")
@@ -20,7 +20,7 @@ for zarr_format in (2, 3):
             # zarr would add Zstandard; without it a slice decodes only the blocks it touches.
             how = {"serializer": INRCodec(snr=30).serializer(), "compressors": None}
         array = zarr.create_array(
-            folder, shape=density.shape, dtype="f4", chunks=(48, 48, 48), zarr_format=zarr_format, **how
+            folder, shape=density.shape, dtype="f4", chunks=(32, 32, 32), zarr_format=zarr_format, **how
         )
         array[:] = density
 

@@ -59,6 +59,14 @@ def test_snr_over_the_range(chunk: np.ndarray, snr: float) -> None:
     assert snr_of(chunk, codec.decode(codec.encode(chunk))) >= snr - ROUNDING
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_density_is_coded_as_a_field(seed: int) -> None:
+    original = blobs((24, 24, 24), seed=seed).astype(np.float32)
+    info = inrcodec.inspect(INRCodec(snr=30, effort=0).encode(original))
+    assert info.field == "local-fourier"
+    assert info.ratio > 15
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int16"])
 @pytest.mark.parametrize("relative", [1.0, 0.1, 0.01])
 def test_max_error_holds_for_every_voxel(chunk: np.ndarray, dtype: str, relative: float) -> None:
@@ -114,13 +122,16 @@ def test_specials_are_exact(chunk: np.ndarray, dtype: str, special: list[float])
     assert np.abs(decoded[finite].astype(float) - original[finite].astype(float)).max() <= 0.02
 
 
+@pytest.mark.parametrize("dtype", ["<f4", ">f8"])
 @pytest.mark.parametrize("value", [0, -3, 1e-30, 1e30, np.nan, np.inf])
-def test_constant_chunks_take_a_few_bytes(value: float) -> None:
-    original = np.full((20, 20, 20), value, np.float32)
+def test_constant_chunks_take_a_few_bytes(value: float, dtype: str) -> None:
+    original = np.full((20, 20, 20), value, dtype)
     codec = INRCodec()
     payload = codec.encode(original)
     assert len(payload) < 64
-    np.testing.assert_array_equal(codec.decode(payload), original)
+    decoded = codec.decode(payload)
+    assert decoded.dtype == original.dtype
+    np.testing.assert_array_equal(decoded, original)
 
 
 @pytest.mark.parametrize("shape", [(1,), (1000,), (1, 1, 1, 1), (40, 30), (3, 17, 1), (2, 9, 8, 7)], ids=str)
