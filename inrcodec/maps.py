@@ -126,8 +126,9 @@ def compress(
             "target": {target.kind: target.value},
             "decoded_sha256": _sha256(decoded),
             "mrc": {
-                "header": _base64(volume.header),
-                "extended_header_zlib": _base64(zlib.compress(volume.extended_header, 9)),
+                "encoding": "zlib, base64",
+                "header": _packed(volume.header),
+                "extended_header": _packed(volume.extended_header),
             },
         }
         sizes = stores.sizes(volume.data, partial)
@@ -160,8 +161,8 @@ def decompress(
     write_mrc(
         path,
         data,
-        base64.b64decode(attributes["mrc"]["header"]),
-        zlib.decompress(base64.b64decode(attributes["mrc"]["extended_header_zlib"])),
+        _unpacked(attributes["mrc"]["header"]),
+        _unpacked(attributes["mrc"]["extended_header"]),
     )
     return bool(attributes.get("decoded_sha256") == _sha256(data))
 
@@ -246,5 +247,13 @@ def _sha256(data: Array) -> str:
     return hashlib.sha256(np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("<")).data).hexdigest()
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
+def _packed(header: bytes) -> str:
+    """Header bytes as JSON can hold them; headers are mostly zeros and blanks."""
+    return base64.b64encode(zlib.compress(header, 9)).decode("ascii")
+
+
+def _unpacked(text: str) -> bytes:
+    try:
+        return zlib.decompress(base64.b64decode(text, validate=True))
+    except zlib.error as error:
+        raise ValueError(f"the stored MRC header is damaged: {error}") from error
