@@ -59,10 +59,11 @@ def represented_snr(
 def find_background(a: Array, share: float = BACKGROUND_SHARE) -> float | None:
     """The value that at least ``share`` of the voxels are exactly equal to, or None.
 
-    The candidate is the commonest value among some 10^5 evenly spread voxels; its voxels are then counted.
+    Integer densities repeat by nature and have none. The candidate is the commonest value among some 10^5
+    evenly spread voxels; its voxels are then counted.
     """
     flat = np.asarray(a).reshape(-1)
-    if flat.size == 0:
+    if flat.size == 0 or flat.dtype.kind != "f":
         return None
     # An odd stride visits all rows of the even-sided boxes that are usual here.
     sample = flat[:: max(1, flat.size // 100_000) | 1]

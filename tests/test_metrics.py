@@ -103,6 +103,9 @@ class TestRepresentedSNR:
         assert metrics.find_background(np.full(10, np.nan)) is None
         assert metrics.find_background(np.zeros((0, 3))) is None
 
+    def test_integers_have_no_background(self):
+        assert metrics.find_background(np.zeros((4, 4), "i1")) is None
+
 
 class TestFSC:
     @pytest.mark.parametrize(
