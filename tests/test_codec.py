@@ -102,6 +102,15 @@ def test_default_effort(chunk: np.ndarray, settings: dict[str, float]) -> None:
         assert snr_of(chunk, decoded) >= 30 - ROUNDING
 
 
+@pytest.mark.parametrize("outlier", [1e10, -3e38])
+def test_one_enormous_voxel(outlier: float) -> None:
+    original = blobs((16, 16, 16)).astype(np.float32)
+    original[3, 4, 5] = outlier
+    codec = INRCodec(max_error=0.01, effort=0)
+    decoded = codec.decode(codec.encode(original))
+    assert np.abs(decoded.astype(float) - original.astype(float)).max() <= 0.01
+
+
 def test_integers_do_not_wrap() -> None:
     original = np.where(blobs((16, 16, 16), noise=0) > 0.3, 255, 0).astype(np.uint8)
     codec = INRCodec(max_error=40, effort=0)
