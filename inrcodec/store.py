@@ -30,6 +30,9 @@ LEVEL = "0"
 ATTRIBUTE = "inrcodec"
 _METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
 _BATCH_VOXELS = 2**23  # handed to zarr at once: enough chunks to train together, few enough for memory
+# zarr runs ten chunks at a time, each with as many BLAS threads as there are cores: twice as slow as one
+# chunk after the other on two cores.
+_AT_ONCE = max(1, (os.cpu_count() or 1) // 4)
 
 
 @dataclass(frozen=True)
@@ -80,12 +83,8 @@ class Description:
     sections: dict[str, int]
 
 
-def open_store(store: PathLike, *, batch: int = 1) -> tuple[Any, dict[str, Any]]:
-    """The array of a store, and the group's ``"inrcodec"`` attributes (empty for a bare array).
-
-    Args:
-        store: directory of a group or of an array.
-        batch: chunks that zarr decodes in one call.
+def open_store(store: PathLike) -> tuple[Any, dict[str, Any]]:
+    """The array of a store (directory of a group or of an array), and the group's ``"inrcodec"`` attributes.
 
     Raises:
         FileNotFoundError: there is no such directory, or it is no zarr store.
@@ -93,16 +92,15 @@ def open_store(store: PathLike, *, batch: int = 1) -> tuple[Any, dict[str, Any]]
     """
     if not Path(store).is_dir():
         raise FileNotFoundError(f"{store} is not a directory")
-    with zarr.config.set({"codec_pipeline.batch_size": batch}):
-        try:
-            node = zarr.open(str(store), mode="r")
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{store} is not a zarr store") from error
-        if not isinstance(node, zarr.Group):
-            return node, {}
-        if LEVEL not in node:
-            raise ValueError(f"{store} holds no array {LEVEL!r}")
-        return node[LEVEL], dict(node.attrs.get(ATTRIBUTE, {}))
+    try:
+        node = zarr.open(str(store), mode="r")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{store} is not a zarr store") from error
+    if not isinstance(node, zarr.Group):
+        return node, {}
+    if LEVEL not in node:
+        raise ValueError(f"{store} holds no array {LEVEL!r}")
+    return node[LEVEL], dict(node.attrs.get(ATTRIBUTE, {}))
 
 
 def settings_of(array: Any) -> Settings:
@@ -139,12 +137,12 @@ def write_array(
         options |= {"compressors": codec, "chunk_key_encoding": {"name": "v2", "separator": "/"}}
     limit = max(1, _BATCH_VOXELS // math.prod(chunk_shape))
     decoded = np.empty(data.shape, dtype)
-    with zarr.config.set({"codec_pipeline.batch_size": limit}):
+    with zarr.config.set({"codec_pipeline.batch_size": limit, "async.concurrency": _AT_ONCE}):
         array = root.create_array(LEVEL, shape=data.shape, dtype=dtype, **options)
-    for box, fraction in _boxes(data.shape, chunk_shape, limit):
-        array[box] = np.ascontiguousarray(data[box], dtype=dtype)
-        decoded[box] = array[box]
-        progress(fraction)
+        for box, fraction in _boxes(data.shape, chunk_shape, limit):
+            array[box] = np.ascontiguousarray(data[box], dtype=dtype)
+            decoded[box] = array[box]
+            progress(fraction)
     return decoded
 
 
@@ -152,9 +150,10 @@ def read_array(array: Any, progress: Callable[[float], None]) -> Array:
     """The whole array, whole chunks at a time."""
     data = np.empty(array.shape, array.dtype)
     limit = max(1, _BATCH_VOXELS // math.prod(array.chunks))
-    for box, fraction in _boxes(array.shape, array.chunks, limit):
-        data[box] = array[box]
-        progress(fraction)
+    with zarr.config.set({"async.concurrency": _AT_ONCE}):
+        for box, fraction in _boxes(array.shape, array.chunks, limit):
+            data[box] = array[box]
+            progress(fraction)
     return data
 
 
