@@ -57,9 +57,8 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
     and infinities come back exactly. The target holds for each chunk; with :meth:`fit` the quantiser step is
     fixed for the whole volume, so that background is not coded at the fidelity of the particle.
 
-    A chunk is coded in memory order, as by every numcodecs codec: an F-ordered chunk (``order="F"`` arrays of
-    zarr format 2) is stored with its axes reversed, and :meth:`decode` returns the reversed, C-ordered array
-    that holds the same memory.
+    A chunk comes back in the memory order it was given in, C or Fortran (``order="F"`` arrays of zarr format
+    2).
 
     Writing a part of a chunk makes zarr decode the whole chunk, change it, and encode it again, which trains
     it again and loses a little more: write whole chunks. Codecs may be shared between threads.
@@ -112,11 +111,7 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
             TypeError: raw bytes, or a dtype that is not supported (its name is in the message).
             ValueError: no voxels, or no or too many dimensions.
         """
-        chunk = _as_chunk(buf)
-        if chunk.flags.f_contiguous and not chunk.flags.c_contiguous:
-            # zarr gives F-ordered chunks and takes back memory in the order that it gave.
-            chunk = chunk.T
-        return encode_many([np.ascontiguousarray(chunk)], self._settings, device=self._device)[0]
+        return encode_many([_as_chunk(buf)], self._settings, device=self._device)[0]
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """Decode one payload.
@@ -126,7 +121,7 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
             out: writeable buffer of exactly the chunk's bytes; filled and returned when given.
 
         Returns:
-            The chunk, C-ordered, in its own shape, dtype and byte order.
+            The chunk, in its own shape, dtype, byte order and memory order.
 
         Raises:
             PayloadError: the payload is damaged, is not of this codec's volume, or does not fill ``out``.

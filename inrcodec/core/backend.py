@@ -28,6 +28,19 @@ class Backend:
         """A NumPy array of this backend's array."""
         return np.asarray(array if self.device == "numpy" else array.detach().cpu().numpy())
 
+    def round_clip(self, array: Any, low: float, high: float) -> Any:
+        """Round to whole numbers (ties to even) and clip, in place."""
+        if self.device == "numpy":
+            np.rint(array, out=array)
+            np.maximum(array, low, out=array)
+            return np.minimum(array, high, out=array)
+        return array.round_().clamp_(low, high)
+
+    @property
+    def tile(self) -> int:
+        """Columns that a chain of elementwise work should take at once: what stays in a CPU's cache."""
+        return 2**13 if self.device in ("numpy", "cpu") else 2**24
+
 
 NUMPY = Backend(array_api_compat.numpy, "numpy")
 

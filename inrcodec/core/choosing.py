@@ -11,6 +11,7 @@ import numpy as np
 from inrcodec.core import corrections, occupancy
 from inrcodec.core.backend import Backend
 from inrcodec.core.fitting import Fit, Voxels, choose_block, fit_latents, plain_step
+from inrcodec.core.latents import Quantised
 from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import EFFORTS, Preset
 from inrcodec.core.prior import prior
@@ -26,16 +27,24 @@ class ChunkFit:
     """One chunk's field.
 
     Attributes:
-        fit: a batch of this chunk alone, in density units.
+        fit: a batch of this chunk alone; latents and step in units of ``scale``.
         cell: occupancy cell size, or None where no mask is stored.
         mask: section bytes of the occupancy.
         occupied: (d, h, w) mask of the box, voxels of set cells; None without occupancy.
+        voxels: the voxels fitted, in units of ``scale``.
+        scale: density of one unit of ``voxels``.
     """
 
     fit: Fit
+    voxels: Voxels
+    scale: float
     cell: int | None = None
     mask: bytes = b""
     occupied: Array | None = None
+
+    def squared_error(self, q: Quantised, step: float) -> float:
+        """Squared error over the voxels that matter, in units of ``scale``, in float arithmetic."""
+        return float(self.voxels.squared_error(self.fit.latents, q, np.array([step]))[0])
 
     @property
     def bits(self) -> float:
@@ -89,7 +98,7 @@ def _fit_batch(
         )
         fit = fit_latents(part, part.analyse(int(block)), step[members], preset, budget=budget[members])
         for at, i in enumerate(members):
-            out[int(i)] = ChunkFit(fit.chunk(at, float(scales[i])))
+            out[int(i)] = ChunkFit(fit.chunk(at), part.chunk(at), float(scales[i]))
     return [out[i] for i in range(len(chunks))]
 
 
@@ -185,5 +194,5 @@ def _fit_volume_scope(
         latents = voxels.analyse(volume.block)
         step = np.array([volume.step]) / scale
         fit = fit_latents(voxels, latents, step, preset, budget=None, networks=[volume.network])
-        out.append(ChunkFit(fit.chunk(0, chunk.scale), cell, mask, occupied))
+        out.append(ChunkFit(fit.chunk(0), voxels, chunk.scale, cell, mask, occupied))
     return out

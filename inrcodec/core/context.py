@@ -93,12 +93,16 @@ def scale_indices(backend: Backend, networks: Sequence[ContextNetwork], features
         out = xp.matmul(weights, inputs)
         out += bias[..., None]
         out *= 2.0**-shift
-        return xp.clip(xp.round(out), 0.0, top)
+        return backend.round_clip(out, 0.0, top)
 
-    hidden = layer(w1, b1, features, FEATURE_BITS + WEIGHT_BITS - ACTIVATION_BITS, 255.0)
-    hidden = layer(w2, b2, hidden, WEIGHT_BITS, 255.0)
-    out = layer(w3, b3, hidden, ACTIVATION_BITS + WEIGHT_BITS - SCALE_BITS, entropy.SCALES - 1.0)
-    return out[..., 0, :]
+    out = []
+    for start in range(0, features.shape[-1], backend.tile):
+        inputs = features[..., start : start + backend.tile]
+        hidden = layer(w1, b1, inputs, FEATURE_BITS + WEIGHT_BITS - ACTIVATION_BITS, 255.0)
+        hidden = layer(w2, b2, hidden, WEIGHT_BITS, 255.0)
+        last = layer(w3, b3, hidden, ACTIVATION_BITS + WEIGHT_BITS - SCALE_BITS, entropy.SCALES - 1.0)
+        out.append(last[..., 0, :])
+    return out[0] if len(out) == 1 else xp.concat(out, axis=-1)
 
 
 class ContextState:
@@ -203,6 +207,8 @@ def walk(state: ContextState, active: Array) -> Any:
     The caller must :meth:`ContextState.put` the step's latents before it asks for the next one.
     """
     layout, backend = state.layout, state.backend
+    if not len(active):
+        return
     shells = layout.shell[active]
     by_shell = np.argsort(shells, kind="stable")
     _, starts = np.unique(shells[by_shell], return_index=True)

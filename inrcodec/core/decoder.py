@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 def decode_many(
     payloads: Sequence[bytes], *, volume: VolumeModel | None = None, device: str = "numpy"
 ) -> list[Array]:
-    """Decode payloads into C-ordered chunks in their own dtype and byte order.
+    """Decode payloads into chunks in their own dtype, byte order and memory order.
 
     Args:
         payloads: bytes-like objects.
@@ -35,7 +35,9 @@ def decode_many(
         PayloadError: a payload is damaged, or of volume scope and its networks are not given.
     """
     backend = get_backend(device)
-    return [_decode(Payload.from_bytes(p), volume, backend, None) for p in payloads]
+    parsed = [Payload.from_bytes(p) for p in payloads]
+    chunks = [_decode(p, volume, backend, None) for p in parsed]
+    return [np.asfortranarray(c) if p.fortran else c for p, c in zip(parsed, chunks, strict=True)]
 
 
 def decode_region(payload: bytes, region: tuple[slice, ...], *, volume: VolumeModel | None = None) -> Array:
@@ -71,7 +73,7 @@ def _decode(payload: Payload, volume: VolumeModel | None, backend: Backend, regi
         value = payload.section(Section.CONSTANT)
         if len(value) != payload.dtype.itemsize:
             raise PayloadError(f"constant of {len(value)} bytes for dtype {payload.dtype}")
-        return np.full(payload.shape, np.frombuffer(value, payload.dtype)[0])
+        return np.full(payload.shape, np.frombuffer(value, payload.dtype)[0], payload.dtype)
     if payload.field == Field.LOSSLESS:
         return lossless.decompress(payload.section(Section.LOSSLESS), payload.shape, payload.dtype)
     shape = as_volume_shape(payload.shape)

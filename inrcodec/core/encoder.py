@@ -13,7 +13,7 @@ from inrcodec.core.choosing import fit_chunks
 from inrcodec.core.payload import Field, Payload, Section
 from inrcodec.core.prepare import Prepared, check_chunk, is_constant, prepare
 from inrcodec.core.presets import EFFORTS
-from inrcodec.core.settings import Settings
+from inrcodec.core.settings import Settings, Target
 from inrcodec.core.writing import FieldWriter
 
 Array = np.ndarray[Any, Any]
@@ -54,6 +54,7 @@ def encode_many(chunks: Sequence[Array], settings: Settings, *, device: str = "a
         for (i, p), fit in zip(members, fits, strict=True):
             payload = FieldWriter(p, chunks[i].shape, fit, settings).write()
             if payload is not None:
+                payload.fortran = is_fortran(chunks[i])
                 fields[i] = payload
     return [
         payload if payload is not None else _smaller(chunks[i], fields.get(i), settings)
@@ -78,7 +79,9 @@ def _without_field(chunk: Array, settings: Settings) -> bytes | None:
     """The payload of chunks that need no field."""
     target = settings.target
     if is_constant(chunk):
-        payload = Payload(chunk.shape, chunk.dtype, Field.CONSTANT, target.kind, target.value)
+        payload = Payload(
+            chunk.shape, chunk.dtype, Field.CONSTANT, target.kind, target.value, fortran=is_fortran(chunk)
+        )
         payload.sections[Section.CONSTANT] = chunk.reshape(-1)[:1].tobytes()
         return payload.to_bytes()
     if chunk.size < _SMALLEST:
@@ -86,9 +89,15 @@ def _without_field(chunk: Array, settings: Settings) -> bytes | None:
     return None
 
 
+def _empty(chunk: Array, field: Field, target: Target) -> Payload:
+    return Payload(chunk.shape, chunk.dtype, field, target.kind, target.value, fortran=is_fortran(chunk))
+
+
 def _lossless(chunk: Array, settings: Settings) -> bytes:
     target = settings.target
-    payload = Payload(chunk.shape, chunk.dtype, Field.LOSSLESS, target.kind, target.value)
+    payload = Payload(
+        chunk.shape, chunk.dtype, Field.LOSSLESS, target.kind, target.value, fortran=is_fortran(chunk)
+    )
     payload.sections[Section.LOSSLESS] = lossless.compress(chunk)
     return payload.to_bytes()
 
@@ -108,6 +117,11 @@ def _smaller(chunk: Array, field: Payload | None, settings: Settings) -> bytes:
             f"the smallest payload has {len(best)} of {chunk.nbytes} bytes"
         )
     return best
+
+
+def is_fortran(chunk: Array) -> bool:
+    """Whether a chunk lies in Fortran memory order, and not in C order too."""
+    return chunk.flags.f_contiguous and not chunk.flags.c_contiguous
 
 
 def _thresholded(chunk: Array, settings: Settings) -> Array:

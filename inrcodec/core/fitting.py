@@ -37,14 +37,13 @@ class Fit:
     own_weights: Array
     bits: Array
 
-    def chunk(self, at: int, scale: float) -> Fit:
-        """One chunk of the batch, as a batch of one, with latents and step times ``scale``."""
+    def chunk(self, at: int) -> Fit:
+        """One chunk of the batch, as a batch of one."""
         one = slice(at, at + 1)
-        latents = self.latents.chunk(at)
         return Fit(
-            Latents(latents.backend, latents.layout, latents.latents * scale),
+            self.latents.chunk(at),
             self.quantised.chunk(at),
-            self.step[one] * scale,
+            self.step[one],
             self.networks[one] if len(self.networks) > 1 else self.networks,
             self.own_weights[one],
             self.bits[one],
@@ -65,6 +64,14 @@ class Voxels:
         self.care = None if care is None else backend.asarray(care.astype(np.float32))
         self.shape = (int(values.shape[1]), int(values.shape[2]), int(values.shape[3]))
 
+    def chunk(self, at: int) -> Voxels:
+        """One chunk of the batch, as a batch of one."""
+        one = Voxels.__new__(Voxels)
+        one.backend, one.shape = self.backend, self.shape
+        one.values = self.values[at : at + 1]
+        one.care = None if self.care is None else self.care[at : at + 1]
+        return one
+
     def analyse(self, block: int) -> Latents:
         layout = get_layout(self.shape, block)
         return Latents(self.backend, layout, analyse(self.backend, self.values, layout))
@@ -77,6 +84,12 @@ class Voxels:
         error = (self._rebuild(latents, q, step) - self.values) ** 2 * self.care
         partial = self.backend.xp.sum(error, axis=(2, 3))
         return self.backend.to_numpy(partial).astype(np.float64).sum(axis=1)
+
+    def plain_error(self, latents: Latents, step: Array) -> Array:
+        """(batch,) squared error of plain quantisation; an estimate where all voxels matter."""
+        if self.care is None:
+            return latents.plain_error(step)
+        return self.squared_error(latents, latents.plain(step), step)
 
     def _rebuild(self, latents: Latents, q: Quantised, step: Array) -> Any:
         full = self.backend.xp.zeros_like(latents.latents)
@@ -111,7 +124,7 @@ def plain_step(voxels: Voxels, latents: Latents, budget: Array) -> Array:
     slope = np.full_like(step, _SLOPE)
     previous: tuple[Array, Array] | None = None
     for _ in range(7):
-        error = np.maximum(voxels.squared_error(latents, latents.plain(step), step), 1e-30)
+        error = np.maximum(voxels.plain_error(latents, step), 1e-30)
         if np.all(np.abs(np.log(error / budget)) < 0.01):
             break
         if previous is not None:

@@ -18,6 +18,7 @@ from inrcodec.core.fields.local_fourier import LATENT_BITS
 DEAD_ZONE_OFFSET = 0.4  # |x| rounds up above 0.6 when no rate is known
 LAMBDA = 0.13  # squared steps per bit, in the choice of latents
 _COST_TOP = 255
+_LARGEST = 2.0**24  # latents beyond the decoder's range: float32 squares of them still make sense
 
 Array = np.ndarray[Any, Any]
 
@@ -73,8 +74,18 @@ class Latents:
         """Uniform quantisation with a dead zone; ``step`` is (batch,)."""
         xp = self.backend.xp
         scaled = self.latents / self._steps(step)
-        values = xp.sign(scaled) * xp.floor(xp.abs(scaled) + DEAD_ZONE_OFFSET)
+        values = xp.clip(xp.sign(scaled) * xp.floor(xp.abs(scaled) + DEAD_ZONE_OFFSET), -_LARGEST, _LARGEST)
         return self._trim(np.arange(self.layout.bands), values)
+
+    def plain_error(self, step: Array, samples: int = 2**16) -> Array:
+        """(batch,) estimate of the squared error of :meth:`plain`, from latents at regular intervals."""
+        xp = self.backend.xp
+        stride = max(1, self.layout.bands * self.layout.blocks // samples) | 1
+        some = xp.permute_dims(self.latents, (1, 0, 2)).reshape(self.batch, -1)[:, ::stride]
+        scaled = xp.abs(some) / self.backend.asarray(np.asarray(step, np.float32))[:, None]
+        difference = scaled - xp.floor(scaled + DEAD_ZONE_OFFSET)
+        total = self.backend.to_numpy(xp.sum(difference * difference, axis=1)).astype(np.float64)
+        return total * step**2 * (self.layout.bands * self.layout.blocks / some.shape[1])
 
     def _trim(self, bands: Array, values: Any) -> Quantised:
         """Drop the radial bins that hold zeros only; describe the rest by their envelope."""
@@ -139,7 +150,7 @@ class Latents:
             return q
         xp = self.backend.xp
         index = self.indices(q, networks)
-        scaled = xp.abs(self.latents[self.backend.asarray(q.bands)] / self._steps(step))
+        scaled = self._scaled(q, step)
         upper = xp.round(scaled)
         best = xp.zeros_like(upper)
         zeros = xp.zeros_like(index)
@@ -153,13 +164,19 @@ class Latents:
         signed = best * xp.sign(self.latents[self.backend.asarray(q.bands)]) * self.active_mask(q)
         return self._trim(q.bands, signed)
 
+    def _scaled(self, q: Quantised, step: Array) -> Any:
+        """Magnitudes of the active bands' latents in steps, (n, batch, blocks) float32."""
+        xp = self.backend.xp
+        scaled = xp.abs(self.latents[self.backend.asarray(q.bands)] / self._steps(step))
+        return xp.clip(scaled, 0.0, _LARGEST)
+
     def offsets(self, q: Quantised, step: Array) -> Array:
         """Reconstruction offsets for magnitudes 1, 2 and above: (batch, 3) in 2**-LATENT_BITS steps."""
         xp = self.backend.xp
         out = np.zeros((self.batch, 3), np.int64)
         if len(q.bands) == 0:
             return out
-        scaled = xp.abs(self.latents[self.backend.asarray(q.bands)] / self._steps(step))
+        scaled = self._scaled(q, step)
         magnitude = xp.abs(q.values)
         for i, chosen in enumerate((magnitude == 1, magnitude == 2, magnitude > 2)):
             chosen = xp.astype(chosen, scaled.dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def _integrate(residual: Array) -> Array:
     order = np.argsort(plane, kind="stable")
     at, bits = at[order], residual.ravel()[order].astype(np.uint8)
     bounds = np.cumsum(np.bincount(plane))
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds):
         cells = at[start:stop]
         votes = out[cells - steps[0]] + out[cells - steps[1]] + out[cells - steps[2]]
         out[cells] = bits[start:stop] ^ (votes >= 2)

@@ -32,6 +32,8 @@ DTYPES: dict[int, str] = {
 }
 _DTYPE_CODES = {name: code for code, name in DTYPES.items()}
 _BIG_ENDIAN = 0x80
+_FORTRAN = 0x40
+_VOLUME_SCOPE = 0x80
 
 
 class PayloadError(ValueError):
@@ -72,6 +74,7 @@ class Payload:
     target: str
     target_value: float
     scope: str = "chunk"
+    fortran: bool = False  # the chunk was handed over in Fortran memory order, and goes back so
     sections: dict[Section, bytes] = field(default_factory=dict)
 
     def section(self, section: Section) -> bytes:
@@ -83,8 +86,8 @@ class Payload:
     def to_bytes(self) -> bytes:
         out = bytearray(MAGIC)
         out.append(VERSION)
-        out.append(int(self.field) | (0x80 if self.scope == "volume" else 0))
-        out.append(dtype_code(self.dtype))
+        out.append(int(self.field) | (_VOLUME_SCOPE if self.scope == "volume" else 0))
+        out.append(dtype_code(self.dtype) | (_FORTRAN if self.fortran else 0))
         out.append(TARGETS.index(self.target))
         out += struct.pack("<d", self.target_value)
         out.append(len(self.shape))
@@ -116,8 +119,9 @@ class Payload:
             raise PayloadError("checksum mismatch: the payload is damaged or cut short")
         reader = Reader(view[4:-4])
         code = reader.u8()
-        kind = _member(Field, code & 0x7F, "field")
-        dtype = dtype_from_code(reader.u8())
+        kind = _member(Field, code & ~_VOLUME_SCOPE, "field")
+        dtype_byte = reader.u8()
+        dtype = dtype_from_code(dtype_byte & ~_FORTRAN)
         target_code = reader.u8()
         if target_code >= len(TARGETS):
             raise PayloadError(f"unknown target code {target_code}")
@@ -136,8 +140,9 @@ class Payload:
                 raise PayloadError(f"two {section.name.lower()} sections")
             sections[section] = reader.take(length)
         reader.end()
-        scope = "volume" if code & 0x80 else "chunk"
-        return cls(shape, dtype, kind, TARGETS[target_code], target_value, scope, sections)
+        scope = "volume" if code & _VOLUME_SCOPE else "chunk"
+        fortran = bool(dtype_byte & _FORTRAN)
+        return cls(shape, dtype, kind, TARGETS[target_code], target_value, scope, fortran, sections)
 
 
 class Reader:

@@ -59,8 +59,13 @@ def train(
         optimiser, max_lr=learning_rate, total_steps=steps + 1, pct_start=0.1, final_div_factor=50
     )
     sample = min(sample, count)
+    # shuffled once, so that every step reads a contiguous run: gathering costs more than the network
+    shuffled = torch.randperm(count, device=device, generator=generator)[: steps * sample]
+    features, magnitudes = features[:, :, shuffled], magnitudes[:, shuffled]
+    weight = None if weight is None else weight[:, shuffled]
+    runs = len(shuffled) // sample
     for step in range(steps):
-        chosen = torch.randint(count, (sample,), device=device, generator=generator)
+        chosen = slice(step % runs * sample, (step % runs + 1) * sample)
         rounding = step >= _FLOAT_SHARE * steps
         index = _forward(parameters, features[:, :, chosen], rounding)
         bits = laplace_bits(index, magnitudes[:, chosen])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -34,7 +34,7 @@ _ROUNDS = 2
 
 @dataclass(eq=False)
 class _Part:
-    """One chunk of the sample, in density units."""
+    """One chunk of the sample, its voxels in units of the volume's scale."""
 
     prepared: Prepared
     voxels: Voxels
@@ -78,17 +78,18 @@ def fit(
         return VolumeModel(1.0, settings.block or 16, prior().to_bytes(prior()))
     voxels_seen = sum(p.chunk.size for p in sample)
     share = voxels_seen / float(np.prod(volume.shape))
-    budget = _budget(volume, boxes, settings, sample, share)
-    block, step = _choose_block(backend, sample, settings, preset, budget)
+    unit = max(p.scale for p in sample)  # float32 holds densities of any magnitude in it
+    budget = _budget(volume, boxes, settings, unit, share)
+    block, step = _choose_block(backend, sample, unit, settings, preset, budget)
     report(0.3)
-    parts = _parts(backend, sample, block, None)
-    cell = _choose_cell(backend, sample, block, step, preset)
+    parts = _parts(backend, sample, unit, block, None)
+    cell = _choose_cell(backend, sample, unit, block, step, preset)
     if cell is not None:
-        parts = _parts(backend, sample, block, cell)
+        parts = _parts(backend, sample, unit, block, cell)
     network, step = _train(parts, step, preset, settings, budget, lambda f: report(0.3 + 0.5 * f))
-    model = VolumeModel(step, block, network.to_bytes(prior()), cell=cell)
+    model = VolumeModel(step * unit, block, network.to_bytes(prior()), cell=cell)
     if settings.target.kind == "snr" and share < 1 and np.prod(volume.shape) <= _EXACT:
-        model = _settle(backend, volume, boxes, settings, model, budget / share)
+        model = _settle(backend, volume, boxes, unit, settings, model, budget / share)
     report(1.0)
     return model
 
@@ -113,14 +114,14 @@ def _prepared(volume: Any, boxes: list[Any], threshold: float | None, wanted: in
     return out
 
 
-def _budget(volume: Any, boxes: list[Any], settings: Settings, sample: list[Prepared], share: float) -> float:
-    """What the sample may spend: squared error, or bits for a ratio."""
+def _budget(volume: Any, boxes: list[Any], settings: Settings, unit: float, share: float) -> float:
+    """What the sample may spend: squared error in squares of ``unit``, or bits for a ratio."""
     target = settings.target
     if target.kind == "ratio":
         return 8 * share * float(np.prod(volume.shape)) * np.dtype(volume.dtype).itemsize / target.value
     if target.kind == "max_error":
         return 0.0
-    return share * _allowed_error(volume, boxes, settings.threshold, target)
+    return share * _allowed_error(volume, boxes, settings.threshold, target) / unit**2
 
 
 def _allowed_error(volume: Any, boxes: list[Any], threshold: float | None, target: Target) -> float:
@@ -140,7 +141,9 @@ def _allowed_error(volume: Any, boxes: list[Any], threshold: float | None, targe
     return count * variance / 10 ** (target.value / 10)
 
 
-def _parts(backend: Backend, sample: list[Prepared], block: int, cell: int | None) -> list[_Part]:
+def _parts(
+    backend: Backend, sample: list[Prepared], unit: float, block: int, cell: int | None
+) -> list[_Part]:
     parts = []
     for chunk in sample:
         care = None if chunk.special is None else ~chunk.special[chunk.box]
@@ -148,7 +151,8 @@ def _parts(backend: Backend, sample: list[Prepared], block: int, cell: int | Non
             cells = occupancy.coarsen(chunk.represented, cell or 1)
             occupied = occupancy.refine(cells, cell or 1, chunk.shape)
             care = occupied if care is None else care & occupied
-        voxels = Voxels(backend, (chunk.values - chunk.offset)[None], None if care is None else care[None])
+        values = (chunk.values - chunk.offset)[None] / unit
+        voxels = Voxels(backend, values, None if care is None else care[None])
         parts.append(_Part(chunk, voxels, voxels.analyse(block)))
     return parts
 
@@ -176,18 +180,18 @@ def _shared_step(parts: list[_Part], start: float, goal: Callable[[float], float
 
 
 def _choose_block(
-    backend: Backend, sample: list[Prepared], settings: Settings, preset: Preset, budget: float
+    backend: Backend, sample: list[Prepared], unit: float, settings: Settings, preset: Preset, budget: float
 ) -> tuple[int, float]:
     target = settings.target
     count = sum(int(np.prod(p.shape)) for p in sample)
-    start = np.sqrt(12 * max(budget, 1e-300) / count) if target.kind == "snr" else float(sample[0].scale)
+    start = np.sqrt(12 * max(budget, 1e-300) / count) if target.kind == "snr" else 1.0
     if target.kind == "max_error":
-        budget, start = _bound_budget(_parts(backend, sample, 16, None), target.value, count)
+        budget, start = _bound_budget(_parts(backend, sample, unit, 16, None), target.value / unit, count)
     shape = max((p.shape for p in sample), key=lambda s: float(np.prod(s)))
     tried: dict[int, tuple[float, float]] = {}
 
     def attempt(block: int) -> None:
-        parts = _parts(backend, sample, block, None)
+        parts = _parts(backend, sample, unit, block, None)
         if target.kind == "ratio":
             step = _shared_step(parts, start, lambda s: budget - _plain(parts, s)[1])
             tried[block] = (step, _plain(parts, step)[0])
@@ -243,7 +247,7 @@ def _bound_budget(parts: list[_Part], bound: float, count: int) -> tuple[float, 
 
 
 def _choose_cell(
-    backend: Backend, sample: list[Prepared], block: int, step: float, preset: Preset
+    backend: Backend, sample: list[Prepared], unit: float, block: int, step: float, preset: Preset
 ) -> int | None:
     """The occupancy cell size that saves the most bits over the sample, or None."""
     masked = [p for p in sample if p.background is not None and not p.threshold]
@@ -253,7 +257,7 @@ def _choose_cell(
 
     def bits(cell: int | None) -> float:
         total = 0.0
-        for part in _parts(backend, masked, block, cell):
+        for part in _parts(backend, masked, unit, block, cell):
             latents = part.voxels.fill(part.latents, steps, preset.fills)
             total += float(latents.cost(latents.plain(steps), [prior()]).bits[0])
             if cell is not None:
@@ -328,17 +332,23 @@ def _train_once(
 
 
 def _settle(
-    backend: Backend, volume: Any, boxes: list[Any], settings: Settings, model: VolumeModel, allowed: float
+    backend: Backend,
+    volume: Any,
+    boxes: list[Any],
+    unit: float,
+    settings: Settings,
+    model: VolumeModel,
+    allowed: float,
 ) -> VolumeModel:
     """Correct the step by the error of the whole volume, which a sample only estimates."""
     preset = EFFORTS[settings.effort]
     error = 0.0
+    steps = np.array([model.step / unit])
     for chunk in _prepared(volume, boxes, settings.threshold, len(boxes)):
-        (part,) = _parts(backend, [chunk], model.block, model.cell)
-        steps = np.array([model.step])
+        (part,) = _parts(backend, [chunk], unit, model.block, model.cell)
         fitted = fit_latents(part.voxels, part.latents, steps, preset, budget=None, networks=[model.network])
         error += float(part.voxels.squared_error(fitted.latents, fitted.quantised, steps)[0])
     if error == 0:
         return model
-    step = model.step * float(np.clip((allowed / (_MARGIN * error)) ** (1 / 1.5), 0.5, 2))
-    return VolumeModel(step, model.block, model.weights, model.prior, model.cell)
+    change = float(np.clip((allowed / (_MARGIN * error)) ** (1 / 1.5), 0.5, 2))
+    return replace(model, step=model.step * change)

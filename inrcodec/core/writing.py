@@ -13,6 +13,7 @@ from inrcodec.core.context import ContextNetwork, ContextState
 from inrcodec.core.decoder import reconstruct
 from inrcodec.core.entropy import SymbolWriter
 from inrcodec.core.field_section import FieldSection
+from inrcodec.core.latents import Quantised
 from inrcodec.core.payload import Field, Payload, PayloadError, Section
 from inrcodec.core.prepare import Prepared
 from inrcodec.core.prior import CURRENT, prior
@@ -20,7 +21,8 @@ from inrcodec.core.settings import Settings
 
 Array = np.ndarray[Any, Any]
 
-_ATTEMPTS = 6
+_ATTEMPTS = 8
+_TOLERANCE = 0.004  # of the squared error, or of the bytes: what may be left unspent
 
 
 class FieldWriter:
@@ -34,6 +36,7 @@ class FieldWriter:
         self.volume = settings.volume
         self.network = chosen.fit.networks[0]
         self.step = float(chosen.fit.step[0])
+        self.quantised = chosen.fit.quantised
         self.own = bool(chosen.fit.own_weights[0])
 
     def write(self) -> Payload | None:
@@ -46,54 +49,64 @@ class FieldWriter:
     def _search(self) -> Payload | None:
         """Adjust the step until the decoder's own voxels meet the target, with little to spare."""
         target = self.settings.target
-        if self.volume is not None and target.kind != "max_error":
-            payload, _ = self._build(self.step)
-            return payload
-        if target.kind == "max_error":
-            payload, _ = self._build(self.step)
-            return payload
+        if target.kind == "max_error" or self.volume is not None:
+            return self._build(self.step, self.quantised)[0]
+        # excess grows with the step for an error, and falls with it for a size: slopes in log-log
+        slope, steepest, flattest = (1.4, 2.2, 0.5) if target.kind == "snr" else (-1.0, -1.5, -0.08)
         best: Payload | None = None
-        limit = self.chunk.chunk.nbytes / target.value if target.kind == "ratio" else 0.0
-        budget = self.chunk.squared_error_budget(target) if target.kind == "snr" else 0.0
-        step = self.step
-        passed, failed = 0.0, np.inf
-        for _ in range(_ATTEMPTS):
-            payload, error = self._build(step)
-            if target.kind == "snr":
-                meets, factor = error <= budget, (budget / max(error, 1e-300)) ** 0.7
-            else:
-                size = len(payload.to_bytes())
-                meets, factor = size <= limit, (size / limit) ** 0.8
-            if meets if target.kind == "snr" else not meets:
-                passed = max(passed, step)
-            else:
-                failed = min(failed, step)
-            if meets:
-                best = self._better(best, payload)
-                if abs(factor - 1) < 0.003:
+        step, q = self.step, self.quantised
+        if target.kind == "snr":
+            step, q = self._near_budget(self.chunk.squared_error_budget(target) / self.chosen.scale**2)
+        before: tuple[float, float] | None = None
+        for attempt in range(_ATTEMPTS):
+            payload, error = self._build(step, q)
+            excess = self._excess(payload, error)
+            if excess <= 0:
+                best = payload
+                if excess > -_TOLERANCE:
                     break
-            proposal = step * float(np.clip(factor, 0.3, 3.0)) * (0.9995 if target.kind == "snr" else 1.0005)
-            step = proposal if passed < proposal < failed else _between(passed, failed, step)
+            if before is not None and abs(np.log(step / before[0])) > 1e-6:
+                measured = (excess - before[1]) / np.log(step / before[0])
+                slope = float(np.clip(measured, *sorted((flattest, steepest))))
+            before = (step, excess)
+            spare = _TOLERANCE / 2 if attempt < _ATTEMPTS // 2 else 0.05  # rather than miss it in the end
+            step *= float(np.exp(np.clip(-(excess + spare) / slope, -2, 2)))
+            q = self._quantise(step, q)
         return best
 
-    @staticmethod
-    def _better(best: Payload | None, payload: Payload) -> Payload:
-        """Of two payloads that meet the target, the later one: the step comes nearer to the target."""
-        return payload
+    def _excess(self, payload: Payload, error: float) -> float:
+        """How far a payload is from its target, in natural logarithms; positive misses it."""
+        target = self.settings.target
+        if target.kind == "snr":
+            return float(np.log(max(error, 1e-300) / self.chunk.squared_error_budget(target)))
+        return float(np.log(len(payload.to_bytes()) * target.value / self.chunk.chunk.nbytes))
 
-    def _build(self, step: float) -> tuple[Payload, float]:
+    def _near_budget(self, budget: float) -> tuple[float, Quantised]:
+        """Step and latents whose error, by the encoder's float arithmetic, spends the budget."""
+        step, q = self.step, self.quantised
+        for _ in range(3):
+            error = max(self.chosen.squared_error(q, step), 1e-300)
+            excess = float(np.log(error / budget))
+            if -_TOLERANCE < excess <= 0:
+                break
+            step *= float(np.exp(np.clip(-0.7 * (excess + _TOLERANCE / 3), -1, 1)))
+            q = self._quantise(step, q)
+        return step, q
+
+    def _quantise(self, step: float, q: Quantised) -> Quantised:
+        """Latents at another step, rates as for those at hand."""
+        fit = self.chosen.fit
+        return fit.latents.rate_distortion(q, np.array([step]), fit.networks)
+
+    def _build(self, step: float, q: Quantised) -> tuple[Payload, float]:
         """A payload at a step, and its squared error over all voxels of the chunk that are finite."""
         fit, steps = self.chosen.fit, np.array([step])
-        q = fit.quantised
-        if step != self.step:
-            q = fit.latents.rate_distortion(fit.latents.plain(steps), steps, fit.networks)
-            q = fit.latents.rate_distortion(q, steps, fit.networks)
         offsets = fit.latents.offsets(q, steps)[0]
         envelope = q.envelope[0]
         active = envelope[fit.latents.layout.bin[q.bands]] > 0
         values = fit.latents.backend.to_numpy(q.values[:, 0])[active].astype(np.int32)
         section = FieldSection(
-            step=step,
+            step=step * self.chosen.scale,
             offset=self.chunk.offset,
             block=fit.latents.layout.block,
             network=CURRENT if self.volume is None else self.volume.digest,
@@ -157,14 +170,6 @@ class FieldWriter:
             payload.sections[Section.VERBATIM] = verbatim.encode(self.chunk.chunk, kept)
             decoded = np.where(kept, self.chunk.chunk, decoded)
         return decoded
-
-
-def _between(passed: float, failed: float, step: float) -> float:
-    if passed == 0.0:
-        return min(step, failed) * 0.9
-    if failed == np.inf:
-        return max(step, passed) * 1.1
-    return float(np.sqrt(passed * failed))
 
 
 def encode_latents(section: FieldSection, values: Array, network: ContextNetwork) -> bytes:
