@@ -14,9 +14,10 @@ from inrcodec.core import Target
 
 Array = np.ndarray[Any, Any]
 
-# What an octave of the step changes is known roughly; the margin spares a second correction.
-_MARGIN_DB = 0.01
-_MARGIN_RATIO = 1.002
+# What an octave of the step changes is known roughly. A margin spares a second correction, and grows when one
+# did not do: small volumes and rounding to integers answer the step in jumps.
+_MARGINS_DB = (0.01, 0.1, 0.5)
+_MARGINS_RATIO = (1.002, 1.01, 1.05)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def rescaled_step(target: Target, tried: Sequence[tuple[float, float]]) -> float
     """
     in_db = target.kind == "snr"
     points = [(math.log(step), value if in_db else math.log(value)) for step, value in tried]
-    aim = target.value + _MARGIN_DB if in_db else math.log(target.value * _MARGIN_RATIO)
+    nth = min(len(tried), len(_MARGINS_DB)) - 1
+    aim = target.value + _MARGINS_DB[nth] if in_db else math.log(target.value * _MARGINS_RATIO[nth])
     usual = -20 / math.log(10) if in_db else 1.0
     slope = usual
     if len(points) > 1 and points[-1][0] != points[-2][0]:
