@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import array_api_compat.numpy
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,39 @@ def get_backend(device: str) -> Backend:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} asked for, and PyTorch finds no GPU")
     return Backend(array_api_compat.torch, device)
+
+
+class _OneThread:
+    """Counts who is inside, as limits of NumPy's BLAS hold for the whole process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limit: Any = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if not self._inside:
+                self._limit = _controller().limit(limits=1, user_api="blas")
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    self._limit.restore_original_limits()
+
+
+# Matrix products of a decoder are many and small: threads of BLAS cost more than they bring, and where
+# several chunks are decoded at once they fight for the cores.
+one_blas_thread = _OneThread().__call__
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def has_torch() -> bool:

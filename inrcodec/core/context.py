@@ -132,7 +132,9 @@ class ContextState:
     def put(self, bands: Any, latents: Any, part: slice) -> None:
         """Record latents (bands, batch, blocks of this part) as decoded."""
         xp = self.backend.xp
-        magnitude = xp.clip(xp.abs(latents), 0, _LOG_CLAMP)
+        magnitude = xp.abs(latents)
+        if magnitude.shape[0] and int(xp.max(magnitude)) > _LOG_CLAMP:
+            magnitude = xp.clip(magnitude, 0, _LOG_CLAMP)
         magnitude = xp.astype(magnitude, xp.int64)
         flat = xp.take(self._table, xp.reshape(magnitude, (-1,)), axis=0)
         self.logs[self._padded[bands], :, part] = xp.reshape(flat, latents.shape)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from inrcodec.core import context, corrections, lossless, occupancy, verbatim
-from inrcodec.core.backend import Backend, get_backend
+from inrcodec.core.backend import Backend, get_backend, one_blas_thread
 from inrcodec.core.context import ContextNetwork, ContextState
 from inrcodec.core.entropy import SymbolReader
 from inrcodec.core.field_section import Box, FieldSection
@@ -36,8 +38,16 @@ def decode_many(
     """
     backend = get_backend(device)
     parsed = [Payload.from_bytes(p) for p in payloads]
-    chunks = [_decode(p, volume, backend, None) for p in parsed]
-    return [np.asfortranarray(c) if p.fortran else c for p, c in zip(parsed, chunks, strict=True)]
+
+    def decode(payload: Payload) -> Array:
+        chunk = _decode(payload, volume, backend, None)
+        return np.asfortranarray(chunk) if payload.fortran else chunk
+
+    workers = min(len(parsed), os.cpu_count() or 1)
+    if workers < 2 or backend.device != "numpy":
+        return [decode(payload) for payload in parsed]
+    with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(decode, parsed))
 
 
 def decode_region(payload: bytes, region: tuple[slice, ...], *, volume: VolumeModel | None = None) -> Array:
@@ -69,6 +79,13 @@ def _shifted(wanted: range, low: int) -> slice:
 
 
 def _decode(payload: Payload, volume: VolumeModel | None, backend: Backend, region: Box | None) -> Array:
+    with one_blas_thread():
+        return _decode_field(payload, volume, backend, region)
+
+
+def _decode_field(
+    payload: Payload, volume: VolumeModel | None, backend: Backend, region: Box | None
+) -> Array:
     if payload.field == Field.CONSTANT:
         value = payload.section(Section.CONSTANT)
         if len(value) != payload.dtype.itemsize:

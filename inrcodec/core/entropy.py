@@ -100,6 +100,12 @@ def cost_table() -> Array:
     return table
 
 
+_LIMITS = np.array([_HALF_LIMIT if i >= SPLIT else _limit(i) for i in range(SCALES)], np.int32)
+_LOW_BITS = np.array([low_bits(i) for i in range(SCALES)], np.int32)
+# the symbol that announces an escape is the last one of its table
+_ESCAPES = (2 * _LIMITS + (np.arange(SCALES) < SPLIT)).astype(np.int32)
+
+
 class SymbolWriter:
     """Collects symbols in decoding order; :meth:`to_bytes` writes them."""
 
@@ -107,31 +113,33 @@ class SymbolWriter:
         self._queue: list[tuple[Array, Any]] = []
 
     def put(self, symbols: Array, indices: Array) -> None:
-        """Queue a step: one symbol and one scale index each, both flat, grouped by index."""
-        order = np.argsort(indices, kind="stable")
-        grouped = symbols[order].astype(np.int32)
-        start = 0
-        for index, count in _groups(indices):
-            self._put_group(grouped[start : start + count], index)
-            start += count
+        """Queue a step: one symbol and one scale index each, both flat.
 
-    def _put_group(self, values: Array, index: int) -> None:
-        low = low_bits(index)
-        high = values >> low
-        limit = _HALF_LIMIT if low else _limit(index)
-        top = limit - 1 if low else limit
-        escaped = (high < -limit) | (high > top)
-        symbols = np.where(escaped, 2 * limit + (0 if low else 1), high + limit)
-        self._queue.append((symbols.astype(np.int32), _model(index)))
-        if low:
-            self._queue.append(((values & (2**low - 1)).astype(np.int32), _uniform(low)))
+        First the table symbols, grouped by scale index; then the low bits of groups that have any; then
+        the values that escaped their tables.
+        """
+        order = np.argsort(indices, kind="stable")
+        values = symbols[order].astype(np.int64)
+        kinds = indices[order]
+        low = _LOW_BITS[kinds]
+        limit = _LIMITS[kinds]
+        position = (values >> low) + limit
+        escaped = (position < 0) | (position >= _ESCAPES[kinds])
+        position = np.where(escaped, _ESCAPES[kinds], position).astype(np.int32)
+        groups = _groups(indices)
+        for index, start, stop in groups:
+            self._queue.append((position[start:stop], _model(index)))
+        for index, start, stop in groups:
+            if index >= SPLIT:
+                bits = int(_LOW_BITS[index])
+                self.put_uniform(values[start:stop] & (2**bits - 1), bits)
         if escaped.any():
-            wide = values[escaped].astype(np.int64)
+            wide = values[escaped]
             zigzag = np.where(wide < 0, -2 * wide - 1, 2 * wide)
             if zigzag.max() >= 4**_ESCAPE_BITS:
                 raise OverflowError(f"symbol {int(abs(wide).max())} is beyond the format's range")
-            self._queue.append(((zigzag >> _ESCAPE_BITS).astype(np.int32), _uniform(_ESCAPE_BITS)))
-            self._queue.append(((zigzag % 2**_ESCAPE_BITS).astype(np.int32), _uniform(_ESCAPE_BITS)))
+            self.put_uniform(zigzag >> _ESCAPE_BITS, _ESCAPE_BITS)
+            self.put_uniform(zigzag % 2**_ESCAPE_BITS, _ESCAPE_BITS)
 
     def put_uniform(self, values: Array, bits: int) -> None:
         """Queue values of equal probability, 0 to 2**bits - 1."""
@@ -168,27 +176,26 @@ class SymbolReader:
     def get(self, indices: Array) -> Array:
         """The next step's symbols (int32), in the order of their indices."""
         order = np.argsort(indices, kind="stable")
-        out = np.empty(len(indices), np.int32)
-        out[order] = np.concatenate(
-            [self._get_group(index, count) for index, count in _groups(indices)] or [out[:0]]
-        )
-        return out
-
-    def _get_group(self, index: int, count: int) -> Array:
-        low = low_bits(index)
-        limit = _HALF_LIMIT if low else _limit(index)
-        symbols: Array = self._coder.decode(_model(index), count)
-        values = symbols - limit
-        escape = 2 * limit + (0 if low else 1)
-        if low:
-            values = (values << low) + self._coder.decode(_uniform(low), count)
-        if symbols.max() == escape:
-            escaped = symbols == escape
-            n = int(escaped.sum())
-            zigzag = self._coder.decode(_uniform(_ESCAPE_BITS), n).astype(np.int64) << _ESCAPE_BITS
-            zigzag += self._coder.decode(_uniform(_ESCAPE_BITS), n)
+        kinds = indices[order]
+        groups = _groups(indices)
+        decode = self._coder.decode
+        parts = [decode(_model(index), stop - start) for index, start, stop in groups]
+        if not parts:
+            return np.empty(0, np.int32)
+        position = np.concatenate(parts)
+        values = position - _LIMITS[kinds]
+        for index, start, stop in groups:
+            if index >= SPLIT:
+                bits = int(_LOW_BITS[index])
+                values[start:stop] = (values[start:stop] << bits) + self.get_uniform(stop - start, bits)
+        escaped = np.flatnonzero(position == _ESCAPES[kinds])
+        if len(escaped):
+            zigzag = self.get_uniform(len(escaped), _ESCAPE_BITS) << _ESCAPE_BITS
+            zigzag += self.get_uniform(len(escaped), _ESCAPE_BITS)
             values[escaped] = np.where(zigzag % 2, -(zigzag + 1) // 2, zigzag // 2)
-        return values
+        out = np.empty_like(values)
+        out[order] = values
+        return out
 
     def get_uniform(self, count: int, bits: int) -> Array:
         """The inverse of :meth:`SymbolWriter.put_uniform`."""
@@ -209,9 +216,12 @@ class SymbolReader:
             raise PayloadError("coded symbols are left over")
 
 
-def _groups(indices: Array) -> list[tuple[int, int]]:
+def _groups(indices: Array) -> list[tuple[int, int, int]]:
+    """(scale index, start, stop) of each run of the sorted indices."""
     counts = np.bincount(indices)
-    return [(int(i), int(counts[i])) for i in np.flatnonzero(counts)]
+    present = np.flatnonzero(counts)
+    stops = np.cumsum(counts[present])
+    return list(zip(present.tolist(), (stops - counts[present]).tolist(), stops.tolist(), strict=True))
 
 
 def encode_integers(values: Array) -> bytes:

@@ -161,8 +161,18 @@ class Latents:
             better = (score < least) & (candidate > 0)
             best = xp.where(better, candidate, best)
             least = xp.where(better, score, least)
-        signed = best * xp.sign(self.latents[self.backend.asarray(q.bands)]) * self.active_mask(q)
+        keep = self.active_mask(q) * self._worth(q, least, scaled)
+        signed = best * xp.sign(self.latents[self.backend.asarray(q.bands)]) * keep
         return self._trim(q.bands, signed)
+
+    def _worth(self, q: Quantised, score: Any, scaled: Any) -> Any:
+        """(n, batch, 1) 0 for radial bins that cost more than they mend: dropped, they cost nothing."""
+        xp = self.backend.xp
+        gain = self.backend.to_numpy(xp.sum(scaled * scaled - score, axis=2))
+        total = np.zeros((BINS, self.batch))
+        bins = self.layout.bin[q.bands]
+        np.add.at(total, bins, gain)
+        return self.backend.asarray((total > 0)[bins].astype(np.float32))[:, :, None]
 
     def _scaled(self, q: Quantised, step: Array) -> Any:
         """Magnitudes of the active bands' latents in steps, (n, batch, blocks) float32."""
