@@ -78,6 +78,8 @@ def encoding_backend(settings: Settings, device: str) -> Backend:
 def _without_field(chunk: Array, settings: Settings) -> bytes | None:
     """The payload of chunks that need no field."""
     target = settings.target
+    if settings.threshold is not None and (is_constant(chunk) or chunk.size < _SMALLEST):
+        chunk = _thresholded(chunk, settings)
     if is_constant(chunk):
         payload = Payload(
             chunk.shape, chunk.dtype, Field.CONSTANT, target.kind, target.value, fortran=is_fortran(chunk)
@@ -126,8 +128,8 @@ def is_fortran(chunk: Array) -> bool:
 
 def _thresholded(chunk: Array, settings: Settings) -> Array:
     """The chunk as it decodes losslessly under a threshold: densities not above it become 0."""
-    with np.errstate(invalid="ignore"):
-        dropped = chunk <= settings.threshold
+    with np.errstate(over="ignore", invalid="ignore"):
+        dropped = np.isfinite(chunk) & (chunk <= settings.threshold)
     return np.where(dropped, chunk.dtype.type(0), chunk).astype(chunk.dtype)
 
 

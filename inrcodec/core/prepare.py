@@ -115,7 +115,7 @@ def prepare(chunk: Array, threshold: float | None) -> Prepared | None:
 
 def _background(volume: Array, threshold: float | None, special: Array | None) -> tuple[float | None, Array]:
     if threshold is not None:
-        with np.errstate(invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             return 0.0, volume > threshold
     value = _commonest(volume)
     if value is not None:
