@@ -1,0 +1,419 @@
+"""A second decoder, written from ``docs/format.md`` alone: plain loops, Python integers, NumPy.
+
+It shares no code with the package and has its own entropy decoder, so that the two decoders agree only where
+the document says enough. It is slow, believes what it reads, and is meant for small chunks.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from decimal import Decimal, localcontext
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+DTYPES = {1: "f2", 2: "f4", 3: "f8", 4: "i1", 5: "u1", 6: "i2", 7: "u2"}
+CONSTANT, LOSSLESS, FIELD, WEIGHTS, LATENTS, OCCUPANCY, CORRECTIONS, VERBATIM = range(1, 9)
+SHAPES = ((24, 15), (24,), (24, 24), (24,), (1, 24), (1,))
+
+
+class Cursor:
+    """Bytes read one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def take(self, count: int) -> bytes:
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def unpack(self, form: str) -> tuple:
+        return struct.unpack("<" + form, self.take(struct.calcsize("<" + form)))
+
+    def varint(self) -> int:
+        value = shift = 0
+        while True:
+            (byte,) = self.unpack("B")
+            value += (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    def rest(self) -> bytes:
+        return self.take(len(self.data) - self.at)
+
+
+# Entropy decoder
+
+
+class Stack:
+    """The ANS decoder: one Python integer as state."""
+
+    def __init__(self, data: bytes) -> None:
+        self.words = list(struct.unpack(f"<{len(data) // 4}I", data))
+        self.state = 0
+        while self.words and self.state < 2**32:
+            self.state = self.state << 32 | self.words.pop()
+
+    def symbol(self, frequencies: tuple[int, ...]) -> int:
+        quantile = self.state % 2**24
+        symbol = start = 0
+        while start + frequencies[symbol] <= quantile:
+            start += frequencies[symbol]
+            symbol += 1
+        self.state = (self.state >> 24) * frequencies[symbol] + quantile - start
+        if self.state < 2**32 and self.words:
+            self.state = self.state << 32 | self.words.pop()
+        return symbol
+
+    def uniform(self, bits: int) -> int:
+        width = 24 - bits
+        quantile = self.state % 2**24
+        self.state = (self.state >> 24 << width) + quantile % 2**width
+        if self.state < 2**32 and self.words:
+            self.state = self.state << 32 | self.words.pop()
+        return quantile >> width
+
+    def step(self, indices: list[int]) -> list[int]:
+        """Values of one step, given the scale index of each."""
+        order = sorted(range(len(indices)), key=indices.__getitem__)
+        symbols = {i: self.symbol(laplace_table(indices[i])) for i in order}
+        values = {i: symbols[i] - side(indices[i]) << low_bits(indices[i]) for i in order}
+        for i in order:
+            if low_bits(indices[i]):
+                values[i] += self.uniform(low_bits(indices[i]))
+        escaped = [i for i in order if symbols[i] == len(laplace_table(indices[i])) - 1]
+        upper = [self.uniform(13) for _ in escaped]
+        for i, high in zip(escaped, upper, strict=True):
+            zigzag = high << 13 | self.uniform(13)
+            values[i] = -(zigzag + 1) // 2 if zigzag % 2 else zigzag // 2
+        return [values[i] for i in range(len(indices))]
+
+    def finish(self) -> None:
+        assert self.state == 0
+        assert not self.words
+
+
+def low_bits(index: int) -> int:
+    return 0 if index < 68 else (index - 68) // 8 + 1
+
+
+def side(index: int) -> int:
+    return math.floor(12 * 2 ** ((index - 36) / 8)) + 3 if index < 68 else 192
+
+
+@cache
+def laplace_table(index: int) -> tuple[int, ...]:
+    with localcontext(prec=60):
+        if index < 68:
+            scale, n = Decimal(2) ** (Decimal(index - 36) / 8), side(index)
+            tail, decay = (Decimal("-0.6") / scale).exp() / 2, (-1 / scale).exp()
+            arm = [max(1, math.floor(2**24 * tail * decay**j * (1 - decay))) for j in range(n)]
+            escape = max(1, math.floor(2**24 * 2 * tail * decay**n))
+            return (*arm[::-1], 2**24 - 2 * sum(arm) - escape, *arm, escape)
+        decay = (-1 / Decimal(2) ** (3 + Decimal((index - 68) % 8) / 8)).exp()
+        arm = [max(1, math.floor(2**24 * decay**j * (1 - decay) / 2)) for j in range(192)]
+        escape = 2**24 - 2 * sum(arm)
+        if escape < 1:
+            arm[0] -= (2 - escape) // 2
+            escape = 2**24 - 2 * sum(arm)
+        return (*arm[::-1], *arm, escape)
+
+
+def bit_table(code: int) -> tuple[int, int]:
+    with localcontext(prec=60):
+        one = math.floor(Decimal(2) ** (24 - Decimal(code) / 8))
+    return 2**24 - one, one
+
+
+def integers(data: bytes, count: int) -> list[int]:
+    stack = Stack(data[1:])
+    values = stack.step([data[0]] * count)
+    stack.finish()
+    return values
+
+
+# Layout, basis, network
+
+
+def split(length: int, block: int) -> list[int]:
+    count = max(1, (2 * length + block) // (2 * block))
+    return [length // count + (1 if b < length % count else 0) for b in range(count)]
+
+
+def window(half: int) -> list[float]:
+    """Fold angles, from the border inwards."""
+    out = []
+    for i in range(half):
+        u = (i + 0.5) / half
+        out.append(0.5 * (math.pi / 4 * (1 + u) + math.pi / 4 * (1 + math.sin(math.pi / 2 * u))))
+    return out
+
+
+@cache
+def basis(length: int, block: int) -> list[tuple[int, np.ndarray]]:
+    """Per block: first sample reached, and the (samples, latents) integer table."""
+    sizes = split(length, block)
+    blocks, start = [], 0
+    for b, size in enumerate(sizes):
+        final = b == len(sizes) - 1
+        left = 0 if b == 0 else min(sizes[b - 1], size) // 2
+        right = 0 if final else min(sizes[b + 1], size) // 2
+        n, k = np.arange(size)[:, None], np.arange(size)
+        if final:
+            phi = math.sqrt(2 / size) * np.cos(math.pi / size * (n + 0.5) * k)
+            phi[:, 0] = math.sqrt(1 / size)
+        else:
+            phi = math.sqrt(2 / size) * np.cos(math.pi / size * (n + 0.5) * (k + 0.5))
+        rows = np.zeros((left + size + right, size))
+        rows[left : left + size] = phi
+        for i, angle in enumerate(window(left)):
+            rows[left + i] = math.sin(angle) * phi[i]
+            rows[left - 1 - i] = math.cos(angle) * phi[i]
+        for i, angle in enumerate(window(right)):
+            rows[left + size - 1 - i] = math.sin(angle) * phi[size - 1 - i]
+            rows[left + size + i] = -math.cos(angle) * phi[size - 1 - i]
+        blocks.append((start - left, np.rint(rows * 2**20)))
+        start += size
+    return blocks
+
+
+def synthesise(latents: np.ndarray, shape: tuple[int, ...], block: int) -> np.ndarray:
+    """(kz, ky, kx, bz, by, bx) whole numbers -> (d, h, w) whole numbers."""
+    volume = latents.transpose(3, 0, 4, 1, 5, 2)
+    for axis in (2, 1, 0):
+        moved = np.moveaxis(volume, (2 * axis, 2 * axis + 1), (0, 1))
+        out = np.zeros((shape[axis], *moved.shape[2:]))
+        for b, (low, table) in enumerate(basis(shape[axis], block)):
+            out[low : low + len(table)] += np.tensordot(table, moved[b, : table.shape[1]], 1)
+        if axis:
+            out = np.rint(out / 2**20)
+        volume = np.moveaxis(out, 0, 2 * axis)
+    return volume
+
+
+LOG_MAGNITUDE = [round(8 * math.log2((0.1 + q) / 0.1)) for q in range(256)]
+
+
+def scale_index(parameters: list[np.ndarray], features: np.ndarray) -> list[int]:
+    """(15, n) integers -> n scale indices."""
+    w1, b1, w2, b2, w3, b3 = parameters
+    hidden = np.clip(np.rint((w1 @ features + b1[:, None]) / 2**5), 0, 255).astype(np.int64)
+    hidden = np.clip(np.rint((w2 @ hidden + b2[:, None]) / 2**6), 0, 255).astype(np.int64)
+    return [int(i) for i in np.clip(np.rint((w3 @ hidden + b3[:, None]) / 2**7), 0, 159)[0]]
+
+
+class Latents:
+    """The latents of a field, decoded in their order."""
+
+    def __init__(self, shape: tuple[int, ...], block: int, envelope: list[int]) -> None:
+        self.grid = tuple(len(split(n, block)) for n in shape)
+        self.size = tuple(max(split(n, block)) for n in shape)
+        self.envelope = envelope
+        padded = tuple(k + 2 for k in self.size)
+        self.values = np.zeros(self.size + self.grid, np.int64)
+        self.logs = np.zeros(padded + self.grid, np.int64)
+        self.near = np.zeros(padded + self.grid, np.int64)
+        blocks = list(product(*(range(n) for n in self.grid)))
+        self.even = [b for b in blocks if sum(b) % 2 == 0]
+        self.odd = [b for b in blocks if sum(b) % 2 == 1]
+
+    def bin(self, k: tuple[int, ...]) -> int:
+        return int(self.radius(k) * (32 / 1.75))
+
+    def radius(self, k: tuple[int, ...]) -> float:
+        z, y, x = (a / n for a, n in zip(k, self.size, strict=True))
+        return math.sqrt(z * z + y * y + x * x)
+
+    def constants(self, k: tuple[int, ...]) -> list[int]:
+        return [
+            *(64 * a // n for a, n in zip(k, self.size, strict=True)),
+            int(self.radius(k) * 64),
+            round(8 * math.log2(math.prod(self.size))),
+            8 * self.grid.count(1),
+            16,
+        ]
+
+    def neighbour_mean(self, k: tuple[int, ...], block: tuple[int, ...]) -> int:
+        z, y, x = k
+        found = []
+        for axis, step in product(range(3), (-1, 1)):
+            other = list(block)
+            other[axis] += step
+            if 0 <= other[axis] < self.grid[axis]:
+                found.append(int(self.logs[(z + 2, y + 2, x + 2, *other)]))
+        return sum(found) * (256 // len(found)) >> 8 if found else 0
+
+    def features(self, k: tuple[int, ...], block: tuple[int, ...], odd: bool) -> list[int]:
+        z, y, x = k
+
+        def log(dz: int, dy: int, dx: int) -> int:
+            return int(self.logs[(z + 2 - dz, y + 2 - dy, x + 2 - dx, *block)])
+
+        def near(dz: int, dy: int, dx: int) -> int:
+            return int(self.near[(z + 2 - dz, y + 2 - dy, x + 2 - dx, *block)])
+
+        second = log(2, 0, 0) + log(0, 2, 0) + log(0, 0, 2) + log(1, 1, 0) + log(1, 0, 1) + log(0, 1, 1)
+        return [
+            log(1, 0, 0),
+            log(0, 1, 0),
+            log(0, 0, 1),
+            second >> 2,
+            near(1, 0, 0) + near(0, 1, 0) + near(0, 0, 1),
+            self.neighbour_mean(k, block) if odd else 0,
+            32 if odd else 0,
+            self.envelope[self.bin(k)],
+            *self.constants(k),
+        ]
+
+    def decode(self, data: bytes, parameters: list[np.ndarray]) -> np.ndarray:
+        stack = Stack(data)
+        bands = [k for k in product(*(range(n) for n in self.size)) if self.envelope[self.bin(k)]]
+        for shell in sorted({sum(k) for k in bands}):
+            members = [k for k in bands if sum(k) == shell]
+            for blocks in (self.even, self.odd):
+                where = list(product(members, blocks))
+                if not where:
+                    continue
+                features = [self.features(k, block, blocks is self.odd) for k, block in where]
+                values = stack.step(scale_index(parameters, np.array(features).T))
+                for (k, block), value in zip(where, values, strict=True):
+                    self.values[k + block] = value
+                    self.logs[(k[0] + 2, k[1] + 2, k[2] + 2, *block)] = LOG_MAGNITUDE[min(abs(value), 255)]
+            for k, block in product(members, self.even + self.odd):
+                self.near[(k[0] + 2, k[1] + 2, k[2] + 2, *block)] = self.neighbour_mean(k, block)
+        stack.finish()
+        return self.values
+
+
+# Side sections
+
+
+def occupied_voxels(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    cursor = Cursor(data)
+    cell = cursor.varint()
+    cells = tuple(math.ceil(n / cell) for n in shape)
+    bits = np.unpackbits(np.frombuffer(gzip.decompress(cursor.rest()), np.uint8))
+    mask = np.zeros([n + 1 for n in cells], bool)
+    for (z, y, x), bit in zip(product(*(range(n) for n in cells)), bits, strict=False):
+        votes = int(mask[z, y + 1, x + 1]) + int(mask[z + 1, y, x + 1]) + int(mask[z + 1, y + 1, x])
+        mask[z + 1, y + 1, x + 1] = (votes >= 2) != bool(bit)
+    z, y, x = (np.arange(n) // cell + 1 for n in shape)
+    return mask[np.ix_(z, y, x)]
+
+
+def corrections(data: bytes, count: int) -> list[float]:
+    step, code = struct.unpack_from("<dB", data)
+    stack = Stack(data[9:])
+    missed = [stack.symbol(bit_table(code)) for _ in range(count)]
+    signs = [-1 if stack.uniform(1) else 1 for _ in range(sum(missed))]
+    sizes = [1 + value for value in stack.step([8] * sum(missed))]
+    stack.finish()
+    mended = iter([sign * size * step for sign, size in zip(signs, sizes, strict=True)])
+    return [next(mended) if m else 0.0 for m in missed]
+
+
+def restore_verbatim(data: bytes, chunk: np.ndarray) -> None:
+    cursor = Cursor(data)
+    count = cursor.varint()
+    raw = zlib.decompress(cursor.rest())
+    values = np.frombuffer(raw[4 * count :], chunk.dtype)
+    position = 0
+    for i in range(count):
+        position += struct.unpack_from("<I", raw, 4 * i)[0]
+        chunk.reshape(-1)[position] = values[i]
+
+
+# The whole
+
+
+def weights(data: bytes | None, prior: int, priors: Path) -> list[np.ndarray]:
+    flat = np.load(priors / f"prior-{prior}.npy").astype(np.int64)
+    if data is not None:
+        flat = flat + integers(data, len(flat))
+    parts = np.split(flat, np.cumsum([math.prod(s) for s in SHAPES])[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, SHAPES, strict=True)]
+
+
+def cast(density: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if dtype.kind == "f":
+        top = float(np.finfo(dtype).max)
+        return (np.clip(density, -top, top) if dtype.itemsize < 8 else density).astype(dtype)
+    return np.clip(np.rint(density), np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
+
+
+def decode_field(
+    sections: dict[int, bytes],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    shared: tuple[int, bytes] | None,
+    priors: Path,
+) -> np.ndarray:
+    cursor = Cursor(sections[FIELD])
+    flags, block, step, offset, *offsets = cursor.unpack("BBdd3b")
+    network = cursor.varint()
+    envelope = list(cursor.take(*cursor.unpack("B")))
+    envelope += [0] * (32 - len(envelope))
+    background, box = 0.0, [(0, n) for n in shape]
+    if flags & 1:
+        (background,) = cursor.unpack("d")
+        box = [(cursor.varint(), cursor.varint()) for _ in range(3)]
+    if shared is None:
+        parameters = weights(sections.get(WEIGHTS), network, priors)
+    else:
+        prior, data = shared
+        assert network == zlib.crc32(data, prior)
+        parameters = weights(data, prior, priors)
+    inner = tuple(size for _, size in box)
+    quantised = Latents(inner, block, envelope).decode(sections[LATENTS], parameters)
+    shifts = np.array([0, *offsets])[np.minimum(np.abs(quantised), 3)]
+    units = synthesise(np.sign(quantised) * (64 * np.abs(quantised) + shifts), inner, block)
+    density = units * (step * 2.0**-26) + offset
+    occupied = np.ones(inner, bool)
+    if OCCUPANCY in sections:
+        occupied = occupied_voxels(sections[OCCUPANCY], inner)
+    if CORRECTIONS in sections:
+        density[occupied] += corrections(sections[CORRECTIONS], int(occupied.sum()))
+    chunk = np.full(shape, background, dtype)
+    target = chunk[tuple(slice(start, start + size) for start, size in box)]
+    target[occupied] = cast(density, dtype)[occupied]
+    if VERBATIM in sections:
+        restore_verbatim(sections[VERBATIM], chunk)
+    return chunk
+
+
+def decode(payload: bytes, priors: Path, shared: tuple[int, bytes] | None = None) -> np.ndarray:
+    """Decode one payload.
+
+    Args:
+        payload: the bytes.
+        priors: folder of the prior's weight files.
+        shared: prior number and weight bytes of the volume, for payloads of volume scope.
+    """
+    cursor = Cursor(payload[:-4])
+    assert struct.unpack("<I", payload[-4:])[0] == zlib.crc32(payload[:-4])
+    magic, version, field, code, _, _ = cursor.unpack("3sBBBBd")
+    assert magic == b"INR"
+    assert version == 1
+    dtype = np.dtype((">" if code & 128 else "<") + DTYPES[code & 63])
+    shape = tuple(cursor.varint() for _ in range(*cursor.unpack("B")))
+    table = [(cursor.unpack("B")[0], cursor.varint()) for _ in range(*cursor.unpack("B"))]
+    sections = {number: cursor.take(length) for number, length in table}
+    if field & 127 == 0:
+        chunk = np.full(math.prod(shape), np.frombuffer(sections[CONSTANT], dtype)[0], dtype)
+    elif field & 127 == 1:
+        from numcodecs.blosc import Blosc
+
+        chunk = np.frombuffer(Blosc().decode(sections[LOSSLESS]), dtype)
+    else:
+        volume = (1,) * (3 - len(shape)) + shape
+        if len(shape) == 4:
+            volume = (shape[0] * shape[1], *shape[2:])
+        chunk = decode_field(sections, volume, dtype, shared if field & 128 else None, priors)
+    return np.array(chunk.reshape(shape), order="F" if code & 64 else "C")

@@ -1,0 +1,124 @@
+"""Payloads decoded twice: by the package, and by a decoder written from ``docs/format.md`` alone."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference_decoder
+from conftest import blobs
+
+import inrcodec
+from inrcodec import INRCodec
+from inrcodec.core import VolumeModel
+from inrcodec.core.prior import prior
+
+_SPEC = find_spec("inrcodec")
+assert _SPEC is not None
+assert _SPEC.origin is not None
+PRIORS = Path(_SPEC.origin).parent / "core" / "data"
+
+
+def assert_same(payload: bytes, volume: VolumeModel | None = None) -> inrcodec.PayloadInfo:
+    shared = None if volume is None else (volume.prior, volume.weights)
+    expected = inrcodec.decode(payload, volume=volume)
+    decoded = reference_decoder.decode(payload, PRIORS, shared)
+    assert decoded.dtype == expected.dtype
+    assert decoded.shape == expected.shape
+    assert decoded.tobytes("A") == expected.tobytes("A")
+    assert decoded.flags.f_contiguous == expected.flags.f_contiguous
+    return inrcodec.inspect(payload)
+
+
+def masked() -> np.ndarray:
+    """float32, soft density inside a ball, exactly 0 outside."""
+    chunk = blobs((20, 18, 22), seed=2).astype(np.float32)
+    z, y, x = (np.arange(n) - n / 2 for n in chunk.shape)
+    chunk[z[:, None, None] ** 2 + y[:, None] ** 2 + x**2 > 64] = 0
+    return chunk
+
+
+@pytest.mark.parametrize("shape", [(13, 17, 9), (24, 24, 24), (1, 30, 31), (3, 6, 11, 10), (400,)], ids=str)
+def test_shapes(shape: tuple[int, ...]) -> None:
+    chunk = blobs(shape).astype(np.float32)
+    assert assert_same(INRCodec(snr=25, effort=0).encode(chunk)).field == "local-fourier"
+
+
+@pytest.mark.parametrize("block", [4, 5, 16, 64])
+def test_block_lengths(block: int) -> None:
+    chunk = blobs((13, 17, 9)).astype(np.float32)
+    assert_same(INRCodec(snr=25, effort=0, block=block).encode(chunk))
+
+
+@pytest.mark.parametrize("dtype", ["<f2", ">f4", "<f8", ">f8", "<i1", "<u1", "<i2", ">u2"])
+def test_dtypes(dtype: str) -> None:
+    density = blobs((14, 15, 16))
+    chunk = (density if dtype[1] == "f" else 60 * (density - density.min())).astype(dtype)
+    assert assert_same(INRCodec(snr=30, effort=0).encode(chunk)).field == "local-fourier"
+
+
+@pytest.mark.parametrize("snr", [5, 20, 60, 110])
+def test_small_and_large_latents(snr: float) -> None:
+    chunk = blobs((14, 15, 16), noise=0)
+    chunk[3, 4, 5] += 1e3  # latents of very different magnitudes in one payload
+    assert assert_same(INRCodec(snr=snr, effort=0).encode(chunk)).field == "local-fourier"
+
+
+@pytest.mark.parametrize("relative", [1.0, 0.3])
+def test_corrections(relative: float) -> None:
+    chunk = blobs((16, 16, 16)).astype(np.float32)
+    chunk[2, 3, 4] += 5
+    info = assert_same(INRCodec(max_error=relative * float(chunk.std()), effort=0).encode(chunk))
+    assert "corrections" in info.sections
+
+
+def test_verbatim() -> None:
+    chunk = blobs((16, 16, 16)).astype(np.float32)
+    chunk[[1, 5, 5], [2, 3, 4], 7] = np.nan, np.inf, -np.inf
+    assert "verbatim" in assert_same(INRCodec(snr=25, effort=0).encode(chunk)).sections
+
+
+@pytest.mark.parametrize("settings", [{"snr": 30}, {"max_error": 0.05}], ids=str)
+def test_background(settings: dict[str, float]) -> None:
+    assert_same(INRCodec(**settings, effort=0).encode(masked()))
+
+
+@pytest.mark.parametrize("settings", [{"snr": 25}, {"max_error": 0.1}], ids=str)
+def test_occupancy(settings: dict[str, float]) -> None:
+    info = assert_same(INRCodec(**settings, threshold=0.3, effort=0).encode(masked()))
+    assert "occupancy" in info.sections
+
+
+def test_coarse_occupancy() -> None:
+    hard = np.where(masked() > 0, blobs((20, 18, 22), seed=2) + 1, 0).astype(np.float32)
+    volume = VolumeModel(0.05, 8, prior().to_bytes(prior()), cell=4)
+    info = assert_same(INRCodec(volume=volume, effort=0).encode(hard), volume)
+    assert "occupancy" in info.sections
+
+
+def test_memory_order() -> None:
+    chunk = np.asfortranarray(blobs((13, 17, 9)).astype(np.float32))
+    assert_same(INRCodec(snr=25, effort=0).encode(chunk))
+
+
+def test_volume_scope() -> None:
+    chunk = blobs((15, 16, 17), seed=3).astype(np.float32)
+    network = prior().from_flat(np.clip(prior().flat + np.arange(len(prior().flat)) % 5 - 2, -127, 127))
+    volume = VolumeModel(0.02, 8, network.to_bytes(prior()))
+    assert assert_same(INRCodec(volume=volume, effort=0).encode(chunk), volume).scope == "volume"
+
+
+@pytest.mark.needs_torch
+def test_own_weights() -> None:
+    chunk = np.random.default_rng(0).normal(size=(26, 26, 26)).cumsum(2).astype(np.float32)
+    info = assert_same(INRCodec(snr=40, effort=2, device="cpu").encode(chunk))
+    assert "weights" in info.sections
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_without_a_field(order: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 7, 8)).astype(np.uint8, order=order)
+    assert assert_same(INRCodec(max_error=0.5, effort=0).encode(noise)).field == "lossless"
+    assert assert_same(INRCodec().encode(np.full((6, 7, 8), -2.5, ">f8"))).field == "constant"
