@@ -1,0 +1,251 @@
+"""The context network and what it looks at."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import reference_decoder
+
+from inrcodec.core import context, entropy
+from inrcodec.core.backend import NUMPY, Backend, get_backend
+from inrcodec.core.context import FEATURES, PARAMETERS, SHAPES, ContextNetwork, ContextState
+from inrcodec.core.fields.layout import BINS, Layout, get_layout
+from inrcodec.core.payload import PayloadError
+from inrcodec.core.prior import prior
+
+CASES = [((13, 17, 9), 6), ((16, 12, 10), 4), ((12, 12, 12), 12), ((1, 9, 30), 7)]
+
+
+def random_network(seed: int = 0, top: int = 127, bias: int = 32767) -> ContextNetwork:
+    rng = np.random.default_rng(seed)
+    limits = [top if len(shape) == 2 else bias for shape in SHAPES]
+    parts = [rng.integers(-n, n + 1, shape).ravel() for n, shape in zip(limits, SHAPES, strict=True)]
+    return ContextNetwork.from_flat(np.concatenate(parts))
+
+
+def random_latents(layout: Layout, bands: np.ndarray, batch: int, seed: int = 0) -> np.ndarray:
+    """(bands, batch, blocks): small ones mostly, a few beyond any table."""
+    rng = np.random.default_rng(seed)
+    values = np.rint(rng.laplace(0, 1.5, (len(bands), batch, layout.blocks)))
+    values[rng.random(values.shape) < 0.01] *= 1e5
+    return values
+
+
+def random_envelope(batch: int) -> np.ndarray:
+    envelope = np.random.default_rng(3).integers(1, 256, (batch, BINS))
+    envelope[:, 14:] = 0
+    envelope[:, 6] = 0
+    return envelope
+
+
+def active_bands(layout: Layout, envelope: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(envelope[0, layout.bin] > 0)
+
+
+def walked_features(
+    backend: Backend, layout: Layout, envelope: np.ndarray, latents: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features of all latents (FEATURES, active bands, batch, blocks), and the step each was seen in."""
+    active = active_bands(layout, envelope)
+    full = np.zeros((layout.bands, *latents.shape[1:]), np.int64)
+    full[active] = latents
+    out = np.full((FEATURES, layout.bands, *latents.shape[1:]), np.nan)
+    steps = np.full((layout.bands, layout.blocks), -1)
+    state = ContextState(backend, layout, envelope)
+    for step, (bands, part, features) in enumerate(context.walk(state, active)):
+        at = backend.to_numpy(bands)
+        assert (steps[at, part] == -1).all()
+        steps[at, part] = step
+        out[:, at, :, part] = backend.to_numpy(features)
+        state.put(bands, backend.asarray(full[at][:, :, part]), part)
+    return out[:, active], steps[active]
+
+
+def test_log_magnitudes() -> None:
+    table = context.log_magnitudes()
+    assert table.dtype == np.int16
+    assert (table[0], table[1], table[255]) == (0, 28, 91)
+    assert (np.diff(table) >= 0).all()
+    np.testing.assert_array_equal(table, reference_decoder.LOG_MAGNITUDE)
+    exact = 8 * np.log2((0.1 + np.arange(256)) / 0.1)
+    assert np.abs(exact - np.floor(exact) - 0.5).min() > 1e-6
+    digest = hashlib.sha256(table.astype("<i2").tobytes()).hexdigest()
+    assert digest == "6d5b7827425480b35b7ceb3214376fe856c1eb858f97aa72217f1b7d1de99f01", (
+        "stored payloads depend on this table"
+    )
+
+
+@pytest.mark.parametrize(("shape", "block"), CASES, ids=str)
+def test_the_encoder_sees_what_the_decoder_sees(shape: tuple[int, int, int], block: int) -> None:
+    layout = get_layout(shape, block)
+    envelope = random_envelope(2)
+    active = active_bands(layout, envelope)
+    latents = random_latents(layout, active, 2)
+    walked, steps = walked_features(NUMPY, layout, envelope, latents)
+    assert (steps >= 0).all()
+    state = ContextState(NUMPY, layout, envelope)
+    even, odd = context.known_features(state, active, latents.astype(np.float32))
+    assert even.dtype == np.float32
+    known = even if odd is None else np.concatenate([even, odd], axis=3)
+    np.testing.assert_array_equal(known, walked)
+
+
+@pytest.mark.parametrize(("shape", "block"), CASES, ids=str)
+def test_features_are_as_described(shape: tuple[int, int, int], block: int) -> None:
+    layout = get_layout(shape, block)
+    envelope = random_envelope(1)
+    latents = random_latents(layout, active_bands(layout, envelope), 1)
+    walked, _ = walked_features(NUMPY, layout, envelope, latents)
+    described = reference_decoder.Latents(shape, block, envelope[0].tolist())
+    coded = described.even + described.odd
+    grid = np.array(coded)
+    np.testing.assert_array_equal(np.ravel_multi_index(grid.T, layout.grid), layout.order)
+    for b, band in enumerate(active_bands(layout, envelope)):
+        k = tuple(int(f) for f in layout.frequency[:, band])
+        for i, at in enumerate(coded):
+            size = min(abs(int(latents[b, 0, i])), 255)
+            described.logs[(k[0] + 2, k[1] + 2, k[2] + 2, *at)] = reference_decoder.LOG_MAGNITUDE[size]
+        for at in coded:
+            mean = described.neighbour_mean(k, at)
+            described.near[(k[0] + 2, k[1] + 2, k[2] + 2, *at)] = mean
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        b, i = rng.integers(0, walked.shape[1]), rng.integers(0, len(coded))
+        k = tuple(int(f) for f in layout.frequency[:, active_bands(layout, envelope)[b]])
+        expected = described.features(k, coded[i], i >= layout.even)
+        assert walked[:, b, 0, i].tolist() == expected
+
+
+def test_order_of_steps() -> None:
+    layout = get_layout((13, 17, 9), 6)
+    envelope = random_envelope(1)
+    active = active_bands(layout, envelope)
+    _, steps = walked_features(NUMPY, layout, envelope, random_latents(layout, active, 1))
+    shells = np.unique(layout.shell[active], return_inverse=True)[1]
+    assert (steps[:, : layout.even] == 2 * shells[:, None]).all()
+    assert (steps[:, layout.even :] == 2 * shells[:, None] + 1).all()
+
+
+def test_nothing_active() -> None:
+    layout = get_layout((8, 8, 8), 4)
+    state = ContextState(NUMPY, layout, np.zeros((1, BINS), np.int64))
+    assert list(context.walk(state, np.empty(0, np.int64))) == []
+
+
+@pytest.mark.needs_torch
+def test_pytorch_sees_the_same() -> None:
+    layout = get_layout((13, 17, 9), 6)
+    envelope = random_envelope(2)
+    latents = random_latents(layout, active_bands(layout, envelope), 2)
+    expected, _ = walked_features(NUMPY, layout, envelope, latents)
+    walked, _ = walked_features(get_backend("cpu"), layout, envelope, latents)
+    np.testing.assert_array_equal(walked, expected)
+
+
+def largest_features() -> np.ndarray:
+    """Upper bounds of the features, from their definitions."""
+    log = int(context.log_magnitudes().max())
+    size = round(8 * np.log2(95**3))
+    return np.array([log, log, log, 6 * log >> 2, 3 * log, log, 32, 255, 63, 63, 63, 110, size, 24, 16])
+
+
+def test_features_stay_within_their_bounds() -> None:
+    top = largest_features()
+    for shape, block in CASES:
+        layout = get_layout(shape, block)
+        envelope = np.full((1, BINS), 255)
+        latents = np.full((layout.bands, 1, layout.blocks), 1e6)
+        walked, _ = walked_features(NUMPY, layout, envelope, latents)
+        assert (walked >= 0).all()
+        assert (walked.max(axis=(1, 2, 3)) <= top).all()
+
+
+def test_partial_sums_are_exact_in_float32() -> None:
+    """Worst-case weights: every partial sum stays below 2**24, in any order."""
+    assert 127 * largest_features().sum() + 32767 < 2**24
+    assert 127 * 255 * context.WIDTH + 32767 < 2**24
+
+
+@pytest.mark.parametrize("network", [prior(), random_network(), random_network(1, 20, 5000)])
+def test_the_network_is_whole_number_arithmetic(network: ContextNetwork) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.integers(0, largest_features()[:, None] + 1, (FEATURES, 3000))
+    expected = reference_decoder.scale_index([a.astype(np.int64) for a in network.arrays], features)
+    index = context.scale_indices(NUMPY, [network], features.astype(np.float32))
+    assert index.dtype == np.float32
+    assert index.tolist() == expected
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_worst_case_weights(sign: int) -> None:
+    limits = [127 if len(shape) == 2 else 32767 for shape in SHAPES]
+    flat = np.concatenate([np.full(shape, sign * n).ravel() for n, shape in zip(limits, SHAPES, strict=True)])
+    index = context.scale_indices(
+        NUMPY, [ContextNetwork.from_flat(flat)], largest_features()[:, None].astype(np.float32)
+    )
+    assert index.tolist() == [entropy.SCALES - 1 if sign > 0 else 0]
+
+
+def test_ties_round_to_even() -> None:
+    """Biases alone: (1, 3, 5) halves of the last layer's unit."""
+    for bias, expected in ((64, 0), (192, 2), (320, 2), (65, 1), (-64, 0)):
+        flat = np.zeros(PARAMETERS, np.int64)
+        flat[-1] = bias
+        index = context.scale_indices(
+            NUMPY, [ContextNetwork.from_flat(flat)], np.zeros((FEATURES, 1), np.float32)
+        )
+        assert index.tolist() == [expected]
+
+
+def test_one_network_a_chunk_and_tiles() -> None:
+    networks = [random_network(seed, 20, 5000) for seed in range(3)]
+    rng = np.random.default_rng(0)
+    count = NUMPY.tile + 100
+    features = rng.integers(0, 90, (3, FEATURES, count)).astype(np.float32)
+    together = context.scale_indices(NUMPY, networks, features)
+    assert together.shape == (3, count)
+    for network, part, index in zip(networks, features, together, strict=True):
+        np.testing.assert_array_equal(context.scale_indices(NUMPY, [network], part), index)
+        np.testing.assert_array_equal(context.scale_indices(NUMPY, [network], part[:, -7:]), index[-7:])
+
+
+@pytest.mark.needs_torch
+def test_pytorch_gives_the_same_indices() -> None:
+    import torch
+
+    cpu = get_backend("cpu")
+    rng = np.random.default_rng(0)
+    features = rng.integers(0, largest_features()[:, None] + 1, (FEATURES, 5000)).astype(np.float32)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            for network in (prior(), random_network(), random_network(1, 20, 5000)):
+                index = cpu.to_numpy(context.scale_indices(cpu, [network], cpu.asarray(features)))
+                np.testing.assert_array_equal(index, context.scale_indices(NUMPY, [network], features))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_network_round_trip() -> None:
+    network = random_network(2)
+    np.testing.assert_array_equal(ContextNetwork.from_flat(network.flat).flat, network.flat)
+    data = network.to_bytes(prior())
+    np.testing.assert_array_equal(ContextNetwork.from_bytes(data, prior()).flat, network.flat)
+    assert len(prior().to_bytes(prior())) <= 8
+
+
+@pytest.mark.parametrize(("at", "value"), [(0, 128), (5, -128), (370, 32768), (-1, -32768)])
+def test_weights_out_of_range(at: int, value: int) -> None:
+    flat = np.zeros(PARAMETERS, np.int64)
+    flat[at] = value
+    with pytest.raises(PayloadError, match="out of range"):
+        ContextNetwork.from_flat(flat)
+
+
+def test_spectral_envelope() -> None:
+    means = np.array([[0.0, 1e-12, 0.004, 0.012, 3.0, 1e20]])
+    codes = context.spectral_envelope(means)
+    assert codes.tolist() == [[0, 1, 9, 17, 77, 255]]
