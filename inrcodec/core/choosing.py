@@ -109,7 +109,8 @@ def _budget(
     if target.kind == "snr":
         return np.array([c.squared_error_budget(target) for c in chunks]) / scales**2
     if target.kind == "max_error":
-        return _budget_for_bound(voxels, target.value / scales)
+        # far below and above the density's own scale all bounds are alike, but their squares overflow
+        return _budget_for_bound(voxels, np.clip(target.value, 1e-12 * scales, 1e6 * scales) / scales)
     sizes = np.array([c.chunk.nbytes for c in chunks]) / target.value
     return budget_for_bits(voxels, 8 * sizes - 8 * 120)
 
