@@ -132,9 +132,9 @@ def bit_table(code: int) -> tuple[int, int]:
     return 2**24 - one, one
 
 
-def integers(data: bytes, count: int) -> list[int]:
-    stack = Stack(data[1:])
-    values = stack.step([data[0]] * count)
+def integers(data: bytes, counts: list[int]) -> list[int]:
+    stack = Stack(data[len(counts) :])
+    values = [v for index, count in zip(data, counts, strict=False) for v in stack.step([index] * count)]
     stack.finish()
     return values
 
@@ -335,9 +335,10 @@ def restore_verbatim(data: bytes, chunk: np.ndarray) -> None:
 
 def weights(data: bytes | None, prior: int, priors: Path) -> list[np.ndarray]:
     flat = np.load(priors / f"prior-{prior}.npy").astype(np.int64)
+    counts = [math.prod(shape) for shape in SHAPES]
     if data is not None:
-        flat = flat + integers(data, len(flat))
-    parts = np.split(flat, np.cumsum([math.prod(s) for s in SHAPES])[:-1])
+        flat = flat + integers(data, counts)
+    parts = np.split(flat, np.cumsum(counts)[:-1])
     return [part.reshape(shape) for part, shape in zip(parts, SHAPES, strict=True)]
 
 

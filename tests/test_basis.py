@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from inrcodec.core.fields import basis
 from inrcodec.core.fields.basis import TABLE_BITS, axis_basis, block_sizes
 
+TABLES_SHA256 = "4a642c4c83601acc950ac6ad4a7430d1abc042f7fd9eb30846cc998a30b09c55"
 LENGTHS = st.integers(1, 80)
 BLOCKS = st.integers(4, 40)
 LONGEST = 96  # voxels of the longest block: just under 3/2 of the largest nominal length
@@ -115,9 +116,7 @@ def test_integer_tables_are_pinned_and_far_from_rounding_differently() -> None:
         margin = min(margin, float(np.abs(scaled - np.floor(scaled) - 0.5).min()))
         digest.update(np.rint(scaled).astype("<i4").tobytes())
     assert margin > 6e-8, "double precision is good to 1e-9 here"
-    assert digest.hexdigest() == "4a642c4c83601acc950ac6ad4a7430d1abc042f7fd9eb30846cc998a30b09c55", (
-        "stored payloads depend on these tables"
-    )
+    assert digest.hexdigest() == TABLES_SHA256, "stored payloads depend on these tables"
 
 
 @pytest.mark.parametrize(("length", "block"), [(13, 4), (64, 16), (95, 64), (31, 10), (1, 8)])

@@ -15,6 +15,7 @@ from inrcodec.core.fields.layout import BINS, Layout, get_layout
 from inrcodec.core.payload import PayloadError
 from inrcodec.core.prior import prior
 
+LOGS_SHA256 = "6d5b7827425480b35b7ceb3214376fe856c1eb858f97aa72217f1b7d1de99f01"
 CASES = [((13, 17, 9), 6), ((16, 12, 10), 4), ((12, 12, 12), 12), ((1, 9, 30), 7)]
 
 
@@ -72,9 +73,7 @@ def test_log_magnitudes() -> None:
     exact = 8 * np.log2((0.1 + np.arange(256)) / 0.1)
     assert np.abs(exact - np.floor(exact) - 0.5).min() > 1e-6
     digest = hashlib.sha256(table.astype("<i2").tobytes()).hexdigest()
-    assert digest == "6d5b7827425480b35b7ceb3214376fe856c1eb858f97aa72217f1b7d1de99f01", (
-        "stored payloads depend on this table"
-    )
+    assert digest == LOGS_SHA256, "stored payloads depend on this table"
 
 
 @pytest.mark.parametrize(("shape", "block"), CASES, ids=str)

@@ -41,7 +41,7 @@ def test_every_band_is_in_one_shell_and_one_bin(layout: Layout) -> None:
     assert layout.shell.max() == sum(layout.latents) - 3
     assert layout.bin.min() == 0
     assert layout.bin.max() < BINS
-    assert 0 <= layout.radius.min()
+    assert layout.radius.min() >= 0
     assert layout.radius.max() < math.sqrt(3)
 
 
