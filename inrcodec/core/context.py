@@ -69,11 +69,14 @@ class ContextNetwork:
 
     def to_bytes(self, reference: ContextNetwork) -> bytes:
         """The difference to a reference network, entropy-coded."""
-        return entropy.encode_integers(self.flat - reference.flat)
+        return entropy.encode_integers(
+            [own - other for own, other in zip(self.arrays, reference.arrays, strict=True)]
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes, reference: ContextNetwork) -> ContextNetwork:
-        return cls.from_flat(entropy.decode_integers(data, PARAMETERS) + reference.flat)
+        parts = entropy.decode_integers(data, [int(np.prod(shape)) for shape in SHAPES])
+        return cls.from_flat(np.concatenate(parts) + reference.flat)
 
 
 def scale_indices(backend: Backend, networks: Sequence[ContextNetwork], features: Any) -> Any:

@@ -9,6 +9,7 @@ Tables are integers (:mod:`inrcodec.core.exact`), so no float reaches the coder.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -224,21 +225,27 @@ def _groups(indices: Array) -> list[tuple[int, int, int]]:
     return list(zip(present.tolist(), (stops - counts[present]).tolist(), stops.tolist(), strict=True))
 
 
-def encode_integers(values: Array) -> bytes:
-    """A short self-contained coding of integers with the one scale index that suits them best."""
-    flat = np.asarray(values).astype(np.int64).ravel()
-    magnitude = np.minimum(np.abs(flat), _COST_COLUMNS - 1)
-    index = int(cost_table()[:, magnitude].sum(axis=1).argmin())
+def encode_integers(parts: Sequence[Array]) -> bytes:
+    """A self-contained coding of integer arrays, each with the one scale index that suits it best."""
     writer = SymbolWriter()
-    writer.put(flat, np.full(len(flat), index, np.uint8))
-    return bytes([index]) + writer.to_bytes()
+    chosen = bytearray()
+    for part in parts:
+        flat = np.asarray(part).astype(np.int64).ravel()
+        magnitude = np.minimum(np.abs(flat), _COST_COLUMNS - 1)
+        index = int(cost_table()[:, magnitude].sum(axis=1).argmin())
+        chosen.append(index)
+        writer.put(flat, np.full(len(flat), index, np.uint8))
+    return bytes(chosen) + writer.to_bytes()
 
 
-def decode_integers(data: bytes, count: int) -> Array:
-    """The inverse of :func:`encode_integers`."""
-    if not data or data[0] >= SCALES:
-        raise PayloadError("coded integers have no valid scale index")
-    reader = SymbolReader(data[1:])
-    values = reader.get(np.full(count, data[0], np.uint8))
+def decode_integers(data: bytes, counts: Sequence[int]) -> list[Array]:
+    """The inverse of :func:`encode_integers`, given the number of integers in each part."""
+    indices = data[: len(counts)]
+    if len(indices) < len(counts) or max(indices) >= SCALES:
+        raise PayloadError("coded integers have no valid scale indices")
+    reader = SymbolReader(data[len(counts) :])
+    parts = [
+        reader.get(np.full(count, index, np.uint8)) for count, index in zip(counts, indices, strict=True)
+    ]
     reader.end()
-    return values
+    return parts

@@ -199,7 +199,7 @@ def fit_latents(
         if not fixed and trained < preset.trainings and len(q.bands):
             current = _train(latents, q, current, preset, seed + trained)
             trained += 1
-    q = latents.rate_distortion(q, step, current)
+    q = latents.rate_distortion(q, step, current, prune=True)
     fit = Fit(latents, q, step, current, np.zeros(latents.batch, bool), latents.cost(q, current).bits)
     return fit if fixed or not trained else _cheaper_weights(fit)
 
@@ -221,6 +221,7 @@ def _train(
         sample=preset.sample,
         learning_rate=3e-3,
         weight=training.as_tensor(mask.reshape(latents.batch, -1), device) if latents.batch > 1 else None,
+        symbols=np.maximum(backend.to_numpy(mask.reshape(latents.batch, -1)).sum(axis=1), 1),
         seed=seed,
     )
 

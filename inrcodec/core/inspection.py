@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core.payload import Payload
+from inrcodec.core.field_section import FieldSection
+from inrcodec.core.payload import Field, Payload, Reader, Section
+from inrcodec.core.prepare import as_volume_shape
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,9 @@ class PayloadInfo:
         target, target_value: the quality target the chunk was encoded for.
         nbytes: the payload's length.
         sections: bytes per section.
-        details: what the field adds (block length, step, ...).
+        details: of a field: ``step``, ``offset`` and ``background`` (density units), ``box`` of the field in the
+            chunk seen as (d, h, w), ``block`` (voxels), ``grid`` (blocks per axis), ``coded_share`` of the
+            frequency bands, occupancy ``cell`` (voxels, or None), and which ``networks``.
     """
 
     shape: tuple[int, ...]
@@ -57,5 +61,25 @@ def inspect(data: bytes) -> PayloadInfo:
         target_value=payload.target_value,
         nbytes=len(data),
         sections={section.name.lower(): len(body) for section, body in payload.sections.items()},
-        details={},
+        details=_details(payload),
     )
+
+
+def _details(payload: Payload) -> dict[str, Any]:
+    if payload.field != Field.LOCAL_FOURIER:
+        return {}
+    section = FieldSection.from_bytes(payload.section(Section.FIELD), as_volume_shape(payload.shape))
+    layout = section.layout
+    occupancy = payload.sections.get(Section.OCCUPANCY)
+    own = "own" if Section.WEIGHTS in payload.sections else f"prior {section.network}"
+    return {
+        "step": section.step,
+        "offset": section.offset,
+        "background": section.background,
+        "box": tuple((s.start, s.stop) for s in section.box),
+        "block": section.block,
+        "grid": layout.grid,
+        "coded_share": len(section.active) / layout.bands,
+        "cell": None if occupancy is None else Reader(occupancy).varint(),
+        "networks": f"volume {section.network:08x}" if payload.scope == "volume" else own,
+    }

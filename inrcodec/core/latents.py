@@ -16,7 +16,7 @@ from inrcodec.core.fields.layout import BINS, Layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS
 
 DEAD_ZONE_OFFSET = 0.4  # |x| rounds up above 0.6 when no rate is known
-LAMBDA = 0.13  # squared steps per bit, in the choice of latents
+LAMBDA = 0.12  # squared steps per bit, in the choice of latents
 _COST_TOP = 255
 _LARGEST = 2.0**24  # latents beyond the decoder's range: float32 squares of them still make sense
 
@@ -140,11 +140,18 @@ class Latents:
         return Quantised(q.bands, q.values, q.envelope, self._per_chunk(bits))
 
     def rate_distortion(
-        self, q: Quantised, step: Array, networks: Sequence[ContextNetwork], weight: float = LAMBDA
+        self,
+        q: Quantised,
+        step: Array,
+        networks: Sequence[ContextNetwork],
+        *,
+        prune: bool = False,
+        weight: float = LAMBDA,
     ) -> Quantised:
         """Choose each latent among its rounding, one nearer zero and zero, by distortion + weight * bits.
 
-        The rates are those the networks predict from the latents chosen before (``q``).
+        The rates are those the networks predict from the latents chosen before (``q``). ``prune`` drops
+        whole radial bins that cost more than they mend; they do not come back.
         """
         if len(q.bands) == 0:
             return q
@@ -161,7 +168,9 @@ class Latents:
             better = (score < least) & (candidate > 0)
             best = xp.where(better, candidate, best)
             least = xp.where(better, score, least)
-        keep = self.active_mask(q) * self._worth(q, least, scaled)
+        keep = self.active_mask(q)
+        if prune:
+            keep = keep * self._worth(q, least, scaled)
         signed = best * xp.sign(self.latents[self.backend.asarray(q.bands)]) * keep
         return self._trim(q.bands, signed)
 

@@ -12,6 +12,7 @@ import torch
 from inrcodec.core import context, entropy
 from inrcodec.core.context import ContextNetwork
 
+_BITS_PER_UNIT = 3  # of a weight's difference to the network it started from
 _FLOAT_SHARE = 0.4  # of the steps run in float, the rest with rounding in the loop
 _UNITS = (
     2.0**context.WEIGHT_BITS,
@@ -32,6 +33,7 @@ def train(
     sample: int,
     learning_rate: float,
     weight: torch.Tensor | None = None,
+    symbols: Sequence[float] | None = None,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> list[ContextNetwork]:
@@ -47,6 +49,8 @@ def train(
         start: networks to start from; None starts at random.
         steps, sample, learning_rate: of Adam; each step takes ``sample`` latents at random.
         weight: (batch, n) 0 where a latent does not count.
+        symbols: latents of each chunk that share the cost of its weights: their difference to ``start`` is
+            then penalised by about what storing it takes. None where weights cost nothing.
         seed: of the random choices.
         progress: called with the fraction done.
     """
@@ -55,6 +59,8 @@ def train(
     generator = torch.Generator(device).manual_seed(seed)
     parameters = _initial(batch, start, device, generator)
     optimiser = torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.98))
+    origin = [p.detach().clone() for p in parameters]
+    share = None if symbols is None else torch.as_tensor(symbols, dtype=torch.float32, device=device)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=learning_rate, total_steps=steps + 1, pct_start=0.1, final_div_factor=50
     )
@@ -72,6 +78,8 @@ def train(
         if weight is not None:
             bits = bits * weight[:, chosen]
         loss = bits.mean(dim=1).sum()
+        if share is not None:
+            loss = loss + (_weight_bits(parameters, origin) / share).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -102,6 +110,15 @@ def _forward(parameters: list[torch.Tensor], features: torch.Tensor, rounding: b
     index = torch.baddbmm(values[5][:, :, None], values[4], hidden)[:, 0] * 2**context.SCALE_BITS
     target = index.round() if rounding else index
     return index + (target.clamp(0, entropy.SCALES - 1) - index).detach()
+
+
+def _weight_bits(parameters: list[torch.Tensor], origin: list[torch.Tensor]) -> torch.Tensor:
+    """(batch,) about the bits of storing parameters as differences: so many for each unit of a weight."""
+    unit = _BITS_PER_UNIT * _UNITS[0]
+    return sum(
+        (unit * (p - o).abs().flatten(1).sum(dim=1) for p, o in zip(parameters, origin, strict=True)),
+        start=torch.zeros(parameters[0].shape[0], device=parameters[0].device),
+    )
 
 
 def _rounded(value: torch.Tensor, unit: float) -> torch.Tensor:
