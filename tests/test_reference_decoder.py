@@ -98,6 +98,19 @@ def test_coarse_occupancy() -> None:
     assert "occupancy" in info.sections
 
 
+@pytest.mark.parametrize("settings", [{"snr": 25}, {"max_error": 0.1}], ids=str)
+@pytest.mark.parametrize("fill", [-3.4e38, -9999.0])
+def test_fill_values(fill: float, settings: dict[str, float]) -> None:
+    """Values far from all density that stand for voxels not measured."""
+    chunk = blobs((12, 13, 14)).astype(np.float32)
+    chunk[:4] = fill
+    payload = INRCodec(**settings, effort=0).encode(chunk)
+    assert "occupancy" in assert_same(payload).sections
+    decoded = inrcodec.decode(payload)
+    np.testing.assert_array_equal(decoded[:4], chunk[:4])
+    assert np.abs(decoded[4:] - chunk[4:]).max() < 0.5
+
+
 def test_memory_order() -> None:
     chunk = np.asfortranarray(blobs((13, 17, 9)).astype(np.float32))
     assert_same(INRCodec(snr=25, effort=0).encode(chunk))

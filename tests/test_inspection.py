@@ -1,0 +1,83 @@
+"""What a payload says of itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import blobs
+
+import inrcodec
+from inrcodec import INRCodec, PayloadError, PayloadInfo
+from inrcodec.core import VolumeModel
+from inrcodec.core.payload import Field, Payload, Section
+from inrcodec.core.prior import prior
+
+
+@pytest.fixture(scope="module")
+def density() -> np.ndarray:
+    return blobs((13, 17, 9)).astype(np.float32)
+
+
+def test_a_field(density: np.ndarray) -> None:
+    payload = INRCodec(max_error=0.05, effort=0, block=8).encode(density)
+    info = inrcodec.inspect(payload)
+    assert isinstance(info, PayloadInfo)
+    assert (info.shape, info.dtype) == ((13, 17, 9), np.dtype("<f4"))
+    assert (info.field, info.scope) == ("local-fourier", "chunk")
+    assert (info.target, info.target_value) == ("max_error", 0.05)
+    assert info.nbytes == len(payload)
+    assert info.ratio == density.nbytes / len(payload)
+    assert set(info.sections) >= {"field", "latents"}
+    assert sum(info.sections.values()) < info.nbytes
+    assert info.details["block"] == 8
+    assert info.details["step"] > 0
+
+
+def test_a_background(density: np.ndarray) -> None:
+    masked = np.zeros((20, 20, 20), np.float32)
+    masked[2:15, 3:20, 4:13] = density
+    details = inrcodec.inspect(INRCodec(effort=0).encode(masked)).details
+    assert details["background"] == 0
+    assert details["box"] == ((2, 15), (3, 20), (4, 13))
+
+
+def test_volume_scope(density: np.ndarray) -> None:
+    volume = VolumeModel(0.02, 8, prior().to_bytes(prior()))
+    info = inrcodec.inspect(INRCodec(volume=volume, effort=0).encode(density))
+    assert info.scope == "volume"
+    assert info.details["step"] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "field"),
+    [
+        (np.full((4, 5), 2.5), "constant"),
+        (np.arange(40, dtype=np.int16).reshape(4, 10), "lossless"),
+        (blobs((5000,)), "lossless"),
+    ],
+    ids=["constant", "few voxels", "a long axis"],
+)
+def test_without_a_field(chunk: np.ndarray, field: str) -> None:
+    info = inrcodec.inspect(INRCodec(effort=0).encode(chunk))
+    assert info.field == field
+    assert info.dtype == chunk.dtype
+    assert list(info.sections) == [field]
+    assert info.details == {}
+
+
+def test_big_endian(density: np.ndarray) -> None:
+    assert inrcodec.inspect(INRCodec(effort=0).encode(density.astype(">f8"))).dtype == np.dtype(">f8")
+
+
+def test_ratio_of_large_chunks() -> None:
+    payload = Payload((1024, 1024, 1024), np.dtype("<f8"), Field.CONSTANT, "snr", 30.0)
+    payload.sections[Section.CONSTANT] = bytes(8)
+    data = payload.to_bytes()
+    assert inrcodec.inspect(data).ratio == 2**33 / len(data)
+
+
+@pytest.mark.parametrize("damage", [slice(0, 20), slice(1, None), slice(0, -1)], ids=str)
+def test_damage(density: np.ndarray, damage: slice) -> None:
+    payload = INRCodec(effort=0).encode(density)
+    with pytest.raises(PayloadError):
+        inrcodec.inspect(payload[damage])
