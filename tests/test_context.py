@@ -233,7 +233,7 @@ def test_network_round_trip() -> None:
     np.testing.assert_array_equal(ContextNetwork.from_flat(network.flat).flat, network.flat)
     data = network.to_bytes(prior())
     np.testing.assert_array_equal(ContextNetwork.from_bytes(data, prior()).flat, network.flat)
-    assert len(prior().to_bytes(prior())) <= 8
+    assert len(prior().to_bytes(prior())) <= 16
 
 
 @pytest.mark.parametrize(("at", "value"), [(0, 128), (5, -128), (370, 32768), (-1, -32768)])

@@ -203,7 +203,7 @@ class TestDamage:
     def test_every_changed_header_byte_with_a_right_checksum(self, payload: bytes) -> None:
         body = payload[:-4]
         for at in range(3, min(len(body), 34)):
-            for change in (1, 2, 3, 0x40, 0x80, 0xFF):
+            for change in (1, 3, 0x40, 0x80):
                 damaged = bytearray(body)
                 damaged[at] ^= change
                 if claimed_voxels(sealed(bytes(damaged))) <= 2**20:
@@ -216,10 +216,10 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("name", "section", "cases"),
         [
-            ("field", Section.FIELD, 300),
+            ("field", Section.FIELD, 200),
             ("float64", Section.FIELD, 150),
             ("int8", Section.FIELD, 150),
-            ("occupancy", Section.FIELD, 300),
+            ("occupancy", Section.FIELD, 200),
             ("field", Section.LATENTS, 60),
             ("corrections", Section.CORRECTIONS, 100),
             ("occupancy", Section.OCCUPANCY, 100),
@@ -243,7 +243,7 @@ class TestDamage:
         try:
             for name, section in product(("occupancy", "verbatim"), Section):
                 if section in sectioned[name].sections:
-                    for _ in range(10):
+                    for _ in range(5):
                         body = spoiled(sectioned[name].section(section), rng)
                         decodes_or_is_refused(changed(sectioned[name], section, body))
             _, peak = tracemalloc.get_traced_memory()
@@ -388,7 +388,7 @@ def test_extreme_densities(sectioned: dict[str, Payload], name: str, value: floa
             assert np.isfinite(inrcodec.decode(data)).all()
 
 
-@pytest.mark.parametrize("shape", [(2**30,), (2**29, 2, 1), (1, 2**30, 1), (2**15, 1, 2**15, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(2**20,), (2**19, 2, 1), (1, 2**20, 1), (2**10, 2**10, 1, 1)], ids=str)
 def test_long_axes(shape: tuple[int, ...]) -> None:
     """Allowed numbers of voxels in shapes that no field is made for."""
     payload = Payload(shape, np.dtype("u1"), Field.LOCAL_FOURIER, "snr", 30.0)
