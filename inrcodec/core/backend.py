@@ -36,8 +36,7 @@ class Backend:
         """Round to whole numbers (ties to even) and clip, in place."""
         if self.device == "numpy":
             np.rint(array, out=array)
-            np.maximum(array, low, out=array)
-            return np.minimum(array, high, out=array)
+            return np.clip(array, low, high, out=array)
         return array.round_().clamp_(low, high)
 
     @property

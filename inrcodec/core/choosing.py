@@ -84,22 +84,36 @@ def _fit_batch(
     voxels = Voxels(backend, values, care)
     budget = _budget(voxels, chunks, scales, settings.target, preset)
     if settings.block is not None:
-        blocks = np.full(len(chunks), settings.block)
-        step = plain_step(voxels, voxels.analyse(settings.block), budget)
+        blocks = np.full((1, len(chunks)), settings.block)
+        steps = plain_step(voxels, voxels.analyse(settings.block), budget)[None]
     else:
-        blocks, step, _ = choose_block(voxels, budget, preset)
+        blocks, steps = choose_block(voxels, budget, preset)
+    if len(blocks) > 1:
+        # estimates are of plain quantisation: the best two or three are compared as they will be coded
+        screen = replace(preset, rounds=1, trainings=0)
+        bits = np.array(
+            [
+                [fit.bits for fit in _fit_blocks(voxels, *rank, scales, budget, screen)]
+                for rank in zip(blocks, steps, strict=True)
+            ]
+        )
+        best = bits.argmin(axis=0)[None]
+        blocks, steps = (np.take_along_axis(a, best, axis=0) for a in (blocks, steps))
+    return _fit_blocks(voxels, blocks[0], steps[0], scales, budget, preset)
+
+
+def _fit_blocks(
+    voxels: Voxels, blocks: Array, steps: Array, scales: Array, budget: Array, preset: Preset
+) -> list[ChunkFit]:
+    """Fit each chunk with its own block length; chunks of one length go together."""
     out: dict[int, ChunkFit] = {}
     for block in np.unique(blocks):
         members = np.flatnonzero(blocks == block)
-        part = (
-            voxels
-            if len(members) == len(chunks)
-            else Voxels(backend, values[members], None if care is None else care[members])
-        )
-        fit = fit_latents(part, part.analyse(int(block)), step[members], preset, budget=budget[members])
-        for at, i in enumerate(members):
-            out[int(i)] = ChunkFit(fit.chunk(at), part.chunk(at), float(scales[i]))
-    return [out[i] for i in range(len(chunks))]
+        part = voxels if len(members) == len(blocks) else voxels.select(members)
+        fit = fit_latents(part, part.analyse(int(block)), steps[members], preset, budget=budget[members])
+        for at, i in enumerate(members.tolist()):
+            out[i] = ChunkFit(fit.chunk(at), part.select([at]), float(scales[i]))
+    return [out[i] for i in range(len(blocks))]
 
 
 def _budget(

@@ -26,6 +26,12 @@ FEATURE_BITS = 3  # features in 1/8
 ACTIVATION_BITS = 4  # activations in 1/16, clamped to 0..255
 SCALE_BITS = 3  # scale indices in 1/8 of log2
 SHAPES = ((WIDTH, FEATURES), (WIDTH,), (WIDTH, WIDTH), (WIDTH,), (1, WIDTH), (1,))
+SHIFTS = (
+    FEATURE_BITS + WEIGHT_BITS - ACTIVATION_BITS,
+    WEIGHT_BITS,
+    ACTIVATION_BITS + WEIGHT_BITS - SCALE_BITS,
+)
+TOPS = (255.0, 255.0, entropy.SCALES - 1.0)
 PARAMETERS = sum(int(np.prod(shape)) for shape in SHAPES)
 
 _LOG_CLAMP = 255
@@ -90,21 +96,22 @@ def scale_indices(backend: Backend, networks: Sequence[ContextNetwork], features
         arrays = networks[0].arrays
     else:
         arrays = tuple(np.stack(a) for a in zip(*(n.arrays for n in networks), strict=True))
-    w1, b1, w2, b2, w3, b3 = (backend.asarray(a.astype(np.float32)) for a in arrays)
-
-    def layer(weights: Any, bias: Any, inputs: Any, shift: int, top: float) -> Any:
-        out = xp.matmul(weights, inputs)
-        out += bias[..., None]
-        out *= 2.0**-shift
-        return backend.round_clip(out, 0.0, top)
-
+    # dividing by a power of two is exact, so the shift of each layer goes into its weights
+    layers = [
+        (
+            backend.asarray((w * 2.0**-shift).astype(np.float32)),
+            backend.asarray((b * 2.0**-shift).astype(np.float32)),
+        )
+        for w, b, shift in zip(arrays[::2], arrays[1::2], SHIFTS, strict=True)
+    ]
     out = []
     for start in range(0, features.shape[-1], backend.tile):
-        inputs = features[..., start : start + backend.tile]
-        hidden = layer(w1, b1, inputs, FEATURE_BITS + WEIGHT_BITS - ACTIVATION_BITS, 255.0)
-        hidden = layer(w2, b2, hidden, WEIGHT_BITS, 255.0)
-        last = layer(w3, b3, hidden, ACTIVATION_BITS + WEIGHT_BITS - SCALE_BITS, entropy.SCALES - 1.0)
-        out.append(last[..., 0, :])
+        values = features[..., start : start + backend.tile]
+        for (weights, bias), top in zip(layers, TOPS, strict=True):
+            values = xp.matmul(weights, values)
+            values += bias[..., None]
+            values = backend.round_clip(values, 0.0, top)
+        out.append(values[..., 0, :])
     return out[0] if len(out) == 1 else xp.concat(out, axis=-1)
 
 

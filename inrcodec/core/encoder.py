@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 _CPU_BATCH = 2**21  # voxels fitted at once on a CPU: more only costs memory
 _GPU_BATCH = 2**26
 _SMALLEST = 64  # voxels; below, a field's parameters alone are larger than the chunk
-_ALWAYS_LOSSLESS_TOO = 1 / 12  # of the original bytes: fields smaller than this are not tried against Blosc
+_LEVELS_APART = 16  # at most: bytes of Blosc's fastest level over its best; it rules out what is hopeless
 
 
 def encode_many(chunks: Sequence[Array], settings: Settings, *, device: str = "auto") -> list[bytes]:
@@ -106,12 +106,13 @@ def _lossless(chunk: Array, settings: Settings) -> bytes:
 
 def _smaller(chunk: Array, field: Payload | None, settings: Settings) -> bytes:
     """The field's payload, or the lossless one where it is smaller."""
+    decodes = chunk if settings.threshold is None else _thresholded(chunk, settings)
     if field is None:
-        best = _lossless(chunk if settings.threshold is None else _thresholded(chunk, settings), settings)
+        best = _lossless(decodes, settings)
     else:
         best = field.to_bytes()
-        if len(best) > _ALWAYS_LOSSLESS_TOO * chunk.nbytes and settings.threshold is None:
-            best = min(best, _lossless(chunk, settings), key=len)
+        if len(lossless.compress(decodes, 1)) < _LEVELS_APART * len(best):
+            best = min(best, _lossless(decodes, settings), key=len)
     target = settings.target
     if target.kind == "ratio" and settings.volume is None and len(best) * target.value > chunk.nbytes:
         raise ValueError(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from inrcodec.core.backend import Backend
+from inrcodec.core.backend import Backend, one_blas_thread
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fields.basis import block_sizes
 from inrcodec.core.fields.layout import get_layout
@@ -27,7 +30,7 @@ class Fit:
     """A fitted batch: everything a payload needs but its side sections.
 
     ``step`` is (batch,), in units of the normalised voxels; ``networks`` one for each chunk, or one for
-    all; ``bits`` counts latents and weights.
+    all; ``own_weights`` (batch,) says which chunks carry theirs.
     """
 
     latents: Latents
@@ -35,7 +38,19 @@ class Fit:
     step: Array
     networks: list[ContextNetwork]
     own_weights: Array
-    bits: Array
+
+    @cached_property
+    def bits(self) -> Array:
+        """(batch,) estimated bits of latents and weights."""
+        return self.latents.cost(self.quantised, self.networks).bits + self.weight_bits
+
+    @property
+    def weight_bits(self) -> Array:
+        """(batch,) bits of the networks that a payload carries itself."""
+        out = np.zeros(len(self.own_weights))
+        for at in np.flatnonzero(self.own_weights):
+            out[at] = 8 * len(self.networks[at].to_bytes(prior()))
+        return out
 
     def chunk(self, at: int) -> Fit:
         """One chunk of the batch, as a batch of one."""
@@ -46,7 +61,6 @@ class Fit:
             self.step[one],
             self.networks[one] if len(self.networks) > 1 else self.networks,
             self.own_weights[one],
-            self.bits[one],
         )
 
 
@@ -64,13 +78,14 @@ class Voxels:
         self.care = None if care is None else backend.asarray(care.astype(np.float32))
         self.shape = (int(values.shape[1]), int(values.shape[2]), int(values.shape[3]))
 
-    def chunk(self, at: int) -> Voxels:
-        """One chunk of the batch, as a batch of one."""
-        one = Voxels.__new__(Voxels)
-        one.backend, one.shape = self.backend, self.shape
-        one.values = self.values[at : at + 1]
-        one.care = None if self.care is None else self.care[at : at + 1]
-        return one
+    def select(self, members: Sequence[int] | Array) -> Voxels:
+        """Some chunks of the batch."""
+        some = Voxels.__new__(Voxels)
+        some.backend, some.shape = self.backend, self.shape
+        index = self.backend.asarray(np.asarray(members))
+        some.values = self.values[index]
+        some.care = None if self.care is None else self.care[index]
+        return some
 
     def analyse(self, block: int) -> Latents:
         layout = get_layout(self.shape, block)
@@ -110,11 +125,11 @@ class Voxels:
 
 
 def candidate_blocks(shape: tuple[int, int, int], wanted: Sequence[int]) -> list[int]:
-    """Block lengths that split a box differently, shortest first."""
+    """Block lengths that split a box differently, shortest first; of equals, the one named first."""
     seen: dict[tuple[tuple[int, ...], ...], int] = {}
-    for block in sorted(wanted):
+    for block in wanted:
         seen.setdefault(tuple(block_sizes(n, block) for n in shape), block)
-    return list(seen.values())
+    return sorted(seen.values())
 
 
 def plain_step(voxels: Voxels, latents: Latents, budget: Array) -> Array:
@@ -137,24 +152,27 @@ def plain_step(voxels: Voxels, latents: Latents, budget: Array) -> Array:
     return step
 
 
-def choose_block(voxels: Voxels, budget: Array, preset: Preset) -> tuple[Array, Array, Array]:
-    """Block length by estimated bits: (block, step, bits), each (batch,).
+def choose_block(voxels: Voxels, budget: Array, preset: Preset) -> tuple[Array, Array]:
+    """Block lengths by estimated bits, best first, and their steps: both (``preset.finalists``, batch).
 
     A coarse search over three lengths, then the neighbours of the best.
     """
-    batch = len(budget)
     tried: dict[int, tuple[Array, Array]] = {}
 
     def attempt(block: int) -> None:
         latents = voxels.analyse(block)
         step = plain_step(voxels, latents, budget)
-        q = latents.cost(latents.plain(step), [prior()])
-        tried[block] = (step, q.bits)
+        tried[block] = (step, latents.cost(latents.plain(step), [prior()]).bits)
 
-    for block in candidate_blocks(voxels.shape, FIRST_BLOCKS):
-        attempt(block)
-    lengths = candidate_blocks(voxels.shape, BLOCK_LENGTHS)
-    while len(tried) < min(preset.blocks, len(lengths)):
+    first = candidate_blocks(voxels.shape, FIRST_BLOCKS)
+    if voxels.backend.device == "numpy":
+        with one_blas_thread(), ThreadPoolExecutor(min(len(first), os.cpu_count() or 1)) as pool:
+            list(pool.map(attempt, first))
+    else:
+        for block in first:
+            attempt(block)
+    lengths = candidate_blocks(voxels.shape, (*FIRST_BLOCKS, *BLOCK_LENGTHS))
+    while len(tried) < preset.blocks:
         total = {block: float(np.mean(bits)) for block, (_, bits) in tried.items()}
         best = min(total, key=lambda block: total[block])
         rest = [b for b in lengths if b not in tried]
@@ -164,9 +182,8 @@ def choose_block(voxels: Voxels, budget: Array, preset: Preset) -> tuple[Array, 
     blocks = np.array(sorted(tried))
     bits = np.stack([tried[b][1] for b in blocks])
     steps = np.stack([tried[b][0] for b in blocks])
-    chosen = bits.argmin(axis=0)
-    every = np.arange(batch)
-    return blocks[chosen], steps[chosen, every], bits[chosen, every]
+    ranked = bits.argsort(axis=0)[: preset.finalists]
+    return blocks[ranked], np.take_along_axis(steps, ranked, axis=0)
 
 
 def fit_latents(
@@ -200,8 +217,9 @@ def fit_latents(
             current = _train(latents, q, current, preset, seed + trained)
             trained += 1
     q = latents.rate_distortion(q, step, current, prune=True)
-    fit = Fit(latents, q, step, current, np.zeros(latents.batch, bool), latents.cost(q, current).bits)
-    return fit if fixed or not trained else _cheaper_weights(fit)
+    if fixed or not trained:
+        return Fit(latents, q, step, current, np.zeros(latents.batch, bool))
+    return _cheaper_weights(Fit(latents, q, step, current, np.ones(latents.batch, bool)))
 
 
 def _train(
@@ -228,9 +246,6 @@ def _train(
 
 def _cheaper_weights(fit: Fit) -> Fit:
     """Keep own networks only where they save more than they cost."""
-    weights = np.array([8.0 * len(n.to_bytes(prior())) for n in fit.networks])
-    own = fit.bits + weights
-    shared = fit.latents.cost(fit.quantised, [prior()]).bits
-    keep = own < shared
+    keep = fit.bits < fit.latents.cost(fit.quantised, [prior()]).bits
     networks = [n if k else prior() for n, k in zip(fit.networks, keep, strict=True)]
-    return replace(fit, networks=networks, own_weights=keep, bits=np.where(keep, own, shared))
+    return replace(fit, networks=networks, own_weights=keep)

@@ -24,8 +24,8 @@ class PayloadInfo:
         target, target_value: the quality target the chunk was encoded for.
         nbytes: the payload's length.
         sections: bytes per section.
-        details: of a field: ``step``, ``offset`` and ``background`` (density units), ``box`` of the field in the
-            chunk seen as (d, h, w), ``block`` (voxels), ``grid`` (blocks per axis), ``coded_share`` of the
+        details: of a field: ``step``, ``offset`` and ``background`` (density units), ``box`` of the field in
+            the chunk seen as (d, h, w), ``block`` (voxels), ``grid`` (blocks per axis), ``coded_share`` of the
             frequency bands, occupancy ``cell`` (voxels, or None), and which ``networks``.
     """
 

@@ -13,9 +13,9 @@ from inrcodec.core.payload import PayloadError
 _HEADER = 16  # a Blosc 1 frame begins with 16 bytes, the decoded size at offset 4
 
 
-def compress(chunk: np.ndarray[Any, Any]) -> bytes:
+def compress(chunk: np.ndarray[Any, Any], level: int = 7) -> bytes:
     """Blosc-compressed bytes of a chunk in C order."""
-    codec = Blosc(cname="zstd", clevel=7, shuffle=Blosc.BITSHUFFLE)
+    codec = Blosc(cname="zstd", clevel=level, shuffle=Blosc.BITSHUFFLE)
     return bytes(codec.encode(np.ascontiguousarray(chunk)))
 
 

@@ -10,7 +10,8 @@ class Preset:
     """The knobs an effort turns.
 
     Attributes:
-        blocks: how many block lengths are tried.
+        blocks: how many block lengths are tried by estimate.
+        finalists: how many of them are compared as they will be coded.
         rounds: times the latents are chosen by rate and distortion.
         steps: of training, after each of the first ``trainings`` rounds; 0 trains nothing.
         trainings: how often a network is trained.
@@ -21,6 +22,7 @@ class Preset:
     """
 
     blocks: int
+    finalists: int
     rounds: int
     steps: int
     trainings: int
@@ -30,17 +32,21 @@ class Preset:
     fit_steps: int
 
 
-EFFORTS = (
-    Preset(blocks=4, rounds=1, steps=0, trainings=0, sample=0, fills=4, masks=1, fit_steps=0),
-    Preset(blocks=5, rounds=2, steps=0, trainings=0, sample=0, fills=6, masks=2, fit_steps=60),
-    Preset(blocks=5, rounds=2, steps=30, trainings=1, sample=4096, fills=6, masks=2, fit_steps=150),
-    Preset(blocks=5, rounds=2, steps=50, trainings=1, sample=8192, fills=10, masks=2, fit_steps=400),
-    Preset(blocks=6, rounds=3, steps=80, trainings=2, sample=8192, fills=15, masks=3, fit_steps=800),
-    Preset(blocks=6, rounds=3, steps=150, trainings=2, sample=8192, fills=25, masks=3, fit_steps=1200),
-    Preset(blocks=7, rounds=4, steps=250, trainings=2, sample=16384, fills=25, masks=4, fit_steps=1600),
-    Preset(blocks=7, rounds=4, steps=400, trainings=3, sample=16384, fills=25, masks=4, fit_steps=2400),
-    Preset(blocks=8, rounds=4, steps=700, trainings=3, sample=16384, fills=25, masks=4, fit_steps=4000),
-    Preset(blocks=9, rounds=5, steps=1000, trainings=4, sample=16384, fills=25, masks=4, fit_steps=6000),
+EFFORTS = tuple(
+    Preset(*knobs)
+    for knobs in (
+        # blocks, finalists, rounds, steps, trainings, sample, fills, masks, fit_steps
+        (3, 1, 1, 0, 0, 0, 4, 1, 0),
+        (5, 1, 2, 0, 0, 0, 6, 2, 60),
+        (5, 2, 2, 30, 1, 4096, 6, 2, 150),
+        (5, 2, 2, 50, 1, 8192, 10, 2, 400),
+        (6, 2, 3, 80, 2, 8192, 15, 3, 800),
+        (6, 2, 3, 150, 2, 8192, 25, 3, 1200),
+        (7, 2, 4, 250, 2, 16384, 25, 4, 1600),
+        (7, 3, 4, 400, 3, 16384, 25, 4, 2400),
+        (8, 3, 4, 700, 3, 16384, 25, 4, 4000),
+        (9, 3, 5, 1000, 4, 16384, 25, 4, 6000),
+    )
 )
 
 BLOCK_LENGTHS = (6, 8, 10, 13, 16, 20, 25, 32, 40)

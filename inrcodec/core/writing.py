@@ -22,7 +22,7 @@ from inrcodec.core.settings import Settings
 Array = np.ndarray[Any, Any]
 
 _ATTEMPTS = 8
-_TOLERANCE = 0.004  # of the squared error, or of the bytes: what may be left unspent
+_TOLERANCE = 0.006  # of the squared error, or of the bytes: what may be left unspent
 
 
 class FieldWriter:
@@ -53,25 +53,39 @@ class FieldWriter:
             return self._build(self.step, self.quantised)[0]
         # excess grows with the step for an error, and falls with it for a size: slopes in log-log
         slope, steepest, flattest = (1.4, 2.2, 0.5) if target.kind == "snr" else (-1.0, -1.5, -0.08)
-        best: Payload | None = None
         step, q = self.step, self.quantised
         if target.kind == "snr":
             step, q = self._near_budget(self.chunk.squared_error_budget(target) / self.chosen.scale**2)
+        best: Payload | None = None
+        closest = -np.inf
+        at = float(np.log(step))
+        base, home = q, at  # rates are those of these latents: excess is then a smooth function of the step
+        ends: dict[bool, tuple[float, float]] = {}  # nearest step that meets the target, and that misses it
         before: tuple[float, float] | None = None
         for attempt in range(_ATTEMPTS):
-            payload, error = self._build(step, q)
+            payload, error = self._build(float(np.exp(at)), q)
             excess = self._excess(payload, error)
-            if excess <= 0:
-                best = payload
-                if excess > -_TOLERANCE:
-                    break
-            if before is not None and abs(np.log(step / before[0])) > 1e-6:
-                measured = (excess - before[1]) / np.log(step / before[0])
+            if closest < excess <= 0:
+                best, closest = payload, excess
+            if -_TOLERANCE < excess <= 0:
+                break
+            missed = excess > 0
+            if missed not in ends or abs(excess) < abs(ends[missed][1]):
+                ends[missed] = (at, excess)
+            if before is not None and abs(at - before[0]) > 1e-6:
+                measured = (excess - before[1]) / (at - before[0])
                 slope = float(np.clip(measured, *sorted((flattest, steepest))))
-            before = (step, excess)
-            spare = _TOLERANCE / 2 if attempt < _ATTEMPTS // 2 else 0.05  # rather than miss it in the end
-            step *= float(np.exp(np.clip(-(excess + spare) / slope, -2, 2)))
-            q = self._quantise(step, q)
+            before = (at, excess)
+            if len(ends) == 2:
+                (low, under), (high, over) = ends[False], ends[True]
+                share = -(under + _TOLERANCE / 2) / (over - under) if attempt < _ATTEMPTS // 2 else 0.5
+                at = low + (high - low) * float(np.clip(share, 0.1, 0.9))
+            else:
+                spare = _TOLERANCE / 2 if attempt < _ATTEMPTS // 2 else 0.05  # rather than miss it in the end
+                at += float(np.clip(-(excess + spare) / slope, -2, 2))
+            if abs(at - home) > 0.1:
+                base, home, ends = q, at, {}
+            q = self._quantise(float(np.exp(at)), base)
         return best
 
     def _excess(self, payload: Payload, error: float) -> float:
@@ -84,12 +98,16 @@ class FieldWriter:
     def _near_budget(self, budget: float) -> tuple[float, Quantised]:
         """Step and latents whose error, by the encoder's float arithmetic, spends the budget."""
         step, q = self.step, self.quantised
-        for _ in range(3):
-            error = max(self.chosen.squared_error(q, step), 1e-300)
-            excess = float(np.log(error / budget))
+        slope = 1.4
+        before: tuple[float, float] | None = None
+        for _ in range(4):
+            excess = float(np.log(max(self.chosen.squared_error(q, step), 1e-300) / budget))
             if -_TOLERANCE < excess <= 0:
                 break
-            step *= float(np.exp(np.clip(-0.7 * (excess + _TOLERANCE / 3), -1, 1)))
+            if before is not None:
+                slope = float(np.clip((excess - before[1]) / np.log(step / before[0]), 0.7, 2.2))
+            before = (step, excess)
+            step *= float(np.exp(np.clip(-(excess + _TOLERANCE / 2) / slope, -1, 1)))
             q = self._quantise(step, q)
         return step, q
 
