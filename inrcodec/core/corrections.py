@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core.entropy import SymbolReader, SymbolWriter, bit_cost
-from inrcodec.core.payload import PayloadError
+from inrcodec.core.payload import MAX_DENSITY, PayloadError
 
 STEP = 1.9  # of the bound: a miss of up to 2.85 bounds is mended by one step
 _MULTIPLES = 8  # scale index of the multiples beyond one: nearly always one
@@ -36,6 +36,8 @@ def decode(data: bytes, count: int) -> Array:
     if len(data) < 9:
         raise PayloadError("corrections are cut short")
     step, code = struct.unpack_from("<dB", data)
+    if not 0 < step <= MAX_DENSITY:
+        raise PayloadError(f"correction step {step} makes no sense")
     reader = SymbolReader(data[9:])
     missed = reader.get_bits(count, code)
     found = int(missed.sum())

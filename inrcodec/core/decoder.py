@@ -150,7 +150,8 @@ def reconstruct(
     sides = {Section.OCCUPANCY, Section.CORRECTIONS, Section.VERBATIM} & payload.sections.keys()
     wanted = whole if region is None or sides else region
     size = tuple(s.stop - s.start for s in wanted)
-    out = np.full(size, 0.0 if section.background is None else section.background, payload.dtype)
+    background = np.array(0.0 if section.background is None else section.background)
+    out = np.full(size, to_dtype(background, payload.dtype), payload.dtype)
     inner = tuple(
         slice(max(b.start, w.start), min(b.stop, w.stop)) for b, w in zip(section.box, wanted, strict=True)
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core import lossless
-from inrcodec.core.backend import Backend, get_backend, has_torch
+from inrcodec.core.backend import Backend, get_backend, has_torch, one_blas_thread
 from inrcodec.core.choosing import fit_chunks
 from inrcodec.core.payload import Field, Payload, Section
 from inrcodec.core.prepare import Prepared, check_chunk, is_constant, prepare
@@ -48,6 +48,18 @@ def encode_many(chunks: Sequence[Array], settings: Settings, *, device: str = "a
         for i, chunk in enumerate(chunks)
         if payloads[i] is None
     }
+    with one_blas_thread():
+        fields = _fields(backend, chunks, prepared, settings)
+    return [
+        payload if payload is not None else _smaller(chunks[i], fields.get(i), settings)
+        for i, payload in enumerate(payloads)
+    ]
+
+
+def _fields(
+    backend: Backend, chunks: Sequence[Array], prepared: dict[int, Prepared | None], settings: Settings
+) -> dict[int, Payload]:
+    """The payloads of chunks that a field can hold, by their place."""
     fields: dict[int, Payload] = {}
     for members in _batches({i: p for i, p in prepared.items() if p is not None}, backend):
         fits = fit_chunks(backend, [p for _, p in members], settings)
@@ -56,10 +68,7 @@ def encode_many(chunks: Sequence[Array], settings: Settings, *, device: str = "a
             if payload is not None:
                 payload.fortran = is_fortran(chunks[i])
                 fields[i] = payload
-    return [
-        payload if payload is not None else _smaller(chunks[i], fields.get(i), settings)
-        for i, payload in enumerate(payloads)
-    ]
+    return fields
 
 
 def encoding_backend(settings: Settings, device: str) -> Backend:

@@ -7,7 +7,9 @@ arithmetic, so tables built from them are identical everywhere.
 
 from __future__ import annotations
 
-from decimal import Context, Decimal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Context, Decimal, localcontext
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,14 @@ def cos_rational(numerator: Array, denominator: int) -> Array:
     return np.where(mirrored, -value, value)
 
 
+@contextmanager
+def _forty_digits() -> Iterator[None]:
+    """Decimal arithmetic that does not depend on the caller's context."""
+    with localcontext(_DECIMAL):
+        yield
+
+
+@_forty_digits()
 def laplace_frequencies(scale: Decimal, dead_zone: Decimal, limit: int, precision: int) -> list[int]:
     """Integer frequencies of a quantised Laplace distribution, for -limit..limit and an escape.
 
@@ -55,6 +65,7 @@ def laplace_frequencies(scale: Decimal, dead_zone: Decimal, limit: int, precisio
     return [*side[::-1], zero, *side, escape]
 
 
+@_forty_digits()
 def halved_laplace_frequencies(scale: Decimal, limit: int, precision: int) -> list[int]:
     """Frequencies of floor(v) for Laplace-distributed v, for -limit..limit-1 and an escape."""
     total = 2**precision

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from inrcodec.core.fields.basis import TABLE_BITS
 from inrcodec.core.fields.layout import BINS, Layout, get_layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS
-from inrcodec.core.payload import PayloadError, Reader, pack_varint
+from inrcodec.core.payload import MAX_DENSITY, MAX_SIDE, PayloadError, Reader, pack_varint
 
 _BACKGROUND = 1
 _MAX_BLOCK = 64
@@ -45,6 +44,15 @@ class FieldSection:
     envelope: Array
     background: float | None
     box: Box
+
+    def __post_init__(self) -> None:
+        # written so that NaN fails
+        if not (0 < self.step <= MAX_DENSITY and abs(self.offset) <= MAX_DENSITY):
+            raise PayloadError(f"field step {self.step} or offset {self.offset} makes no sense")
+        if self.background is not None and not abs(self.background) <= MAX_DENSITY:
+            raise PayloadError(f"background {self.background} makes no sense")
+        if any(s.stop - s.start > MAX_SIDE for s in self.box):
+            raise PayloadError(f"field box {self.box} is longer than {MAX_SIDE} voxels")
 
     @property
     def layout(self) -> Layout:
@@ -99,8 +107,6 @@ class FieldSection:
                 raise PayloadError(f"field box {spans} does not lie in a chunk of {shape}")
             box = _box(spans)
         reader.end()
-        if not (math.isfinite(step) and step > 0 and math.isfinite(offset)):
-            raise PayloadError(f"field step {step} or offset {offset} makes no sense")
         return cls(step, offset, block, network, offsets, envelope, background, box)
 
 

@@ -25,8 +25,8 @@ class PayloadInfo:
         nbytes: the payload's length.
         sections: bytes per section.
         details: of a field: ``step``, ``offset`` and ``background`` (density units), ``box`` of the field in
-            the chunk seen as (d, h, w), ``block`` (voxels), ``grid`` (blocks per axis), ``coded_share`` of the
-            frequency bands, occupancy ``cell`` (voxels, or None), and which ``networks``.
+            the chunk seen as (d, h, w), ``block`` (voxels), ``grid`` (blocks per axis), ``coded_share`` of
+            the frequency bands, occupancy ``cell`` (voxels, or None), and which ``networks``.
     """
 
     shape: tuple[int, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -78,14 +78,19 @@ class Latents:
         return self._trim(np.arange(self.layout.bands), values)
 
     def plain_error(self, step: Array, samples: int = 2**16) -> Array:
-        """(batch,) estimate of the squared error of :meth:`plain`, from latents at regular intervals."""
+        """(batch,) estimate of the squared error of :meth:`plain`, from latents drawn at random.
+
+        Not from every n-th: block grids and intervals share factors, and some blocks would never be seen.
+        """
         xp = self.backend.xp
-        stride = max(1, self.layout.bands * self.layout.blocks // samples) | 1
-        some = xp.permute_dims(self.latents, (1, 0, 2)).reshape(self.batch, -1)[:, ::stride]
+        count = self.layout.bands * self.layout.blocks
+        some = xp.permute_dims(self.latents, (1, 0, 2)).reshape(self.batch, -1)
+        if count > 2 * samples:
+            some = some[:, self.backend.asarray(_draws(count, samples))]
         scaled = xp.abs(some) / self.backend.asarray(np.asarray(step, np.float32))[:, None]
         difference = scaled - xp.floor(scaled + DEAD_ZONE_OFFSET)
         total = self.backend.to_numpy(xp.sum(difference * difference, axis=1)).astype(np.float64)
-        return total * step**2 * (self.layout.bands * self.layout.blocks / some.shape[1])
+        return total * step**2 * (count / some.shape[1])
 
     def _trim(self, bands: Array, values: Any) -> Quantised:
         """Drop the radial bins that hold zeros only; describe the rest by their envelope."""
@@ -95,7 +100,7 @@ class Latents:
         np.add.at(means.T, bins, sums.astype(np.float64))
         counts = np.bincount(self.layout.bin, minlength=BINS) * self.layout.blocks
         envelope = context.spectral_envelope(means / np.maximum(counts, 1))
-        keep = (envelope > 0).any(axis=0)[bins]
+        keep = np.asarray((envelope > 0).any(axis=0))[bins]
         if keep.all():
             return Quantised(bands, values, envelope, np.full(self.batch, np.nan))
         kept = self.backend.asarray(np.flatnonzero(keep))
@@ -145,18 +150,20 @@ class Latents:
         step: Array,
         networks: Sequence[ContextNetwork],
         *,
+        index: Any | None = None,
         prune: bool = False,
         weight: float = LAMBDA,
     ) -> Quantised:
         """Choose each latent among its rounding, one nearer zero and zero, by distortion + weight * bits.
 
-        The rates are those the networks predict from the latents chosen before (``q``). ``prune`` drops
+        The rates are those the networks predict from the latents chosen before (``q``), or those of scale
+        indices that :meth:`indices` gave for them. ``prune`` drops
         whole radial bins that cost more than they mend; they do not come back.
         """
         if len(q.bands) == 0:
             return q
         xp = self.backend.xp
-        index = self.indices(q, networks)
+        index = self.indices(q, networks) if index is None else index
         scaled = self._scaled(q, step)
         upper = xp.round(scaled)
         best = xp.zeros_like(upper)
@@ -217,6 +224,11 @@ class Latents:
         difference = kept - self.dequantise(q, step, offsets)
         inside = self._per_chunk(difference * difference)
         return np.maximum(self.energy - self._per_chunk(kept * kept), 0.0) + inside
+
+
+@lru_cache(maxsize=8)
+def _draws(count: int, samples: int) -> Array:
+    return np.sort(np.random.default_rng(0).integers(0, count, samples))
 
 
 @cache

@@ -7,10 +7,11 @@ before memory is taken.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import struct
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -20,6 +21,8 @@ MAGIC = b"INR"
 VERSION = 1
 MAX_VOXELS = 2**30
 MAX_NDIM = 4
+MAX_SIDE = 4096  # voxels along one axis of a field
+MAX_DENSITY = 1e290  # of steps, offsets and backgrounds: no arithmetic on them overflows float64
 
 DTYPES: dict[int, str] = {
     1: "float16",
@@ -75,7 +78,7 @@ class Payload:
     target_value: float
     scope: str = "chunk"
     fortran: bool = False  # the chunk was handed over in Fortran memory order, and goes back so
-    sections: dict[Section, bytes] = field(default_factory=dict)
+    sections: dict[Section, bytes] = dataclasses.field(default_factory=dict)
 
     def section(self, section: Section) -> bytes:
         """The bytes of a section that must be there."""
@@ -131,8 +134,8 @@ class Payload:
             raise PayloadError(f"{ndim} dimensions, the format holds 1 to {MAX_NDIM}")
         shape = tuple(reader.varint() for _ in range(ndim))
         voxels = math.prod(shape)
-        if voxels > MAX_VOXELS:
-            raise PayloadError(f"shape {shape} claims {voxels} voxels, the format's limit is {MAX_VOXELS}")
+        if not 1 <= voxels <= MAX_VOXELS:
+            raise PayloadError(f"shape {shape} claims {voxels} voxels, the format holds 1 to {MAX_VOXELS}")
         entries = [(_member(Section, reader.u8(), "section"), reader.varint()) for _ in range(reader.u8())]
         sections: dict[Section, bytes] = {}
         for section, length in entries:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core.payload import MAX_NDIM, MAX_VOXELS, dtype_code
+from inrcodec.core.payload import MAX_NDIM, MAX_SIDE, MAX_VOXELS, dtype_code
 from inrcodec.core.settings import Target
 
 BACKGROUND_SHARE = 0.05  # of the voxels; a value as common as this is a background, not a coincidence
+_FAR = 1000.0  # standard deviations from density to a background that no field should reach for
 _SCALE_RANGE = (1e-120, 1e120)  # squares of densities must not overflow float64
 
 Array = np.ndarray[Any, Any]
@@ -30,7 +31,8 @@ class Prepared:
         box: bounding box of the represented voxels; everything outside is background.
         offset: subtracted before analysis, density units.
         scale: standard deviation of the represented voxels, density units.
-        threshold: whether the background comes from a threshold, so that a mask must be stored.
+        threshold: whether a mask of voxels must be stored, as the background comes from a threshold or lies
+            far from all density.
     """
 
     chunk: Array
@@ -92,6 +94,8 @@ def is_constant(chunk: Array) -> bool:
 def prepare(chunk: Array, threshold: float | None) -> Prepared | None:
     """Find special values, background and box; None where a field makes no sense."""
     volume = chunk.reshape(as_volume_shape(chunk.shape))
+    if max(volume.shape) > MAX_SIDE:
+        return None
     finite = np.isfinite(volume) if volume.dtype.kind == "f" else None
     special = None if finite is None or finite.all() else ~finite
     background, represented = _background(volume, threshold, special)
@@ -103,14 +107,18 @@ def prepare(chunk: Array, threshold: float | None) -> Prepared | None:
     inside = represented[box]
     values = volume[box].astype(np.float64)
     selected = values[inside]
-    offset = float(selected.mean()) if background is None else background
     with np.errstate(over="ignore", invalid="ignore"):
-        scale = float(selected.std())
-    if not _SCALE_RANGE[0] < scale < _SCALE_RANGE[1] or not np.isfinite(offset):
+        mean, scale = float(selected.mean()), float(selected.std())
+    if not _SCALE_RANGE[0] < scale < _SCALE_RANGE[1] or not abs(mean) < _SCALE_RANGE[1]:
         return None
+    far = background is not None and abs(background - mean) > _FAR * scale
+    offset = mean if background is None or far else background
+    if far:
+        values[~inside] = offset  # a fill value, not density: a mask of voxels keeps it out of the field
     if special is not None:
         values[special[box]] = offset
-    return Prepared(volume, values, special, background, inside, box, offset, scale, threshold is not None)
+    masked = far or threshold is not None
+    return Prepared(volume, values, special, background, inside, box, offset, scale, masked)
 
 
 def _background(volume: Array, threshold: float | None, special: Array | None) -> tuple[float | None, Array]:

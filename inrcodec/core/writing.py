@@ -38,6 +38,7 @@ class FieldWriter:
         self.step = float(chosen.fit.step[0])
         self.quantised = chosen.fit.quantised
         self.own = bool(chosen.fit.own_weights[0])
+        self._rates: tuple[Quantised, Any] | None = None
 
     def write(self) -> Payload | None:
         """The payload; None where the field cannot meet the target."""
@@ -74,7 +75,7 @@ class FieldWriter:
                 ends[missed] = (at, excess)
             if before is not None and abs(at - before[0]) > 1e-6:
                 measured = (excess - before[1]) / (at - before[0])
-                slope = float(np.clip(measured, *sorted((flattest, steepest))))
+                slope = float(np.clip(measured, min(flattest, steepest), max(flattest, steepest)))
             before = (at, excess)
             if len(ends) == 2:
                 (low, under), (high, over) = ends[False], ends[True]
@@ -97,24 +98,29 @@ class FieldWriter:
 
     def _near_budget(self, budget: float) -> tuple[float, Quantised]:
         """Step and latents whose error, by the encoder's float arithmetic, spends the budget."""
-        step, q = self.step, self.quantised
+        step, q, base = self.step, self.quantised, self.quantised
         slope = 1.4
         before: tuple[float, float] | None = None
-        for _ in range(4):
+        for _ in range(6):
             excess = float(np.log(max(self.chosen.squared_error(q, step), 1e-300) / budget))
             if -_TOLERANCE < excess <= 0:
                 break
-            if before is not None:
+            if before is not None and abs(np.log(step / before[0])) > 1e-6:
                 slope = float(np.clip((excess - before[1]) / np.log(step / before[0]), 0.7, 2.2))
             before = (step, excess)
             step *= float(np.exp(np.clip(-(excess + _TOLERANCE / 2) / slope, -1, 1)))
-            q = self._quantise(step, q)
+            if abs(np.log(step / self.step)) > 0.1:
+                base = q
+            q = self._quantise(step, base)
         return step, q
 
-    def _quantise(self, step: float, q: Quantised) -> Quantised:
-        """Latents at another step, rates as for those at hand."""
+    def _quantise(self, step: float, base: Quantised) -> Quantised:
+        """Latents at another step, at the rates of those at hand (asked of the network once)."""
         fit = self.chosen.fit
-        return fit.latents.rate_distortion(q, np.array([step]), fit.networks)
+        if self._rates is None or self._rates[0] is not base:
+            index = fit.latents.indices(base, fit.networks) if len(base.bands) else None
+            self._rates = (base, index)
+        return fit.latents.rate_distortion(base, np.array([step]), fit.networks, index=self._rates[1])
 
     def _build(self, step: float, q: Quantised) -> tuple[Payload, float]:
         """A payload at a step, and its squared error over all voxels of the chunk that are finite."""
