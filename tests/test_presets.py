@@ -26,7 +26,7 @@ def test_the_lowest_effort_trains_nothing() -> None:
 def test_training_is_whole(effort: int) -> None:
     preset = EFFORTS[effort]
     assert (preset.trainings > 0) == (preset.steps > 0) == (preset.sample > 0)
-    assert preset.rounds >= 1
+    assert preset.rounds >= preset.trainings
     assert preset.blocks <= len(BLOCK_LENGTHS)
     assert preset.masks <= len(CELLS)
 

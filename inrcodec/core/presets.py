@@ -36,7 +36,7 @@ EFFORTS = tuple(
     Preset(*knobs)
     for knobs in (
         # blocks, finalists, rounds, steps, trainings, sample, fills, masks, fit_steps
-        (3, 1, 0, 0, 0, 0, 4, 1, 0),
+        (3, 1, 1, 0, 0, 0, 4, 1, 0),
         (5, 1, 2, 0, 0, 0, 6, 2, 60),
         (5, 2, 2, 30, 1, 4096, 6, 2, 150),
         (5, 2, 2, 50, 1, 8192, 10, 2, 400),

@@ -22,6 +22,7 @@ from inrcodec.core.settings import Settings
 Array = np.ndarray[Any, Any]
 
 _ATTEMPTS = 8
+_REACH = 0.1  # of the step, in natural logarithms: how far rates of known latents hold
 _TOLERANCE = 0.006  # of the squared error, or of the bytes: what may be left unspent
 
 
@@ -84,8 +85,8 @@ class FieldWriter:
             else:
                 spare = _TOLERANCE / 2 if attempt < _ATTEMPTS // 2 else 0.05  # rather than miss it in the end
                 at += float(np.clip(-(excess + spare) / slope, -2, 2))
-            if abs(at - home) > 0.1:
-                base, home, ends = q, at, {}
+            if abs(at - home) > _REACH:
+                base, home, ends = self._fresh(float(np.exp(at))), at, {}
             q = self._quantise(float(np.exp(at)), base)
         return best
 
@@ -98,7 +99,7 @@ class FieldWriter:
 
     def _near_budget(self, budget: float) -> tuple[float, Quantised]:
         """Step and latents whose error, by the encoder's float arithmetic, spends the budget."""
-        step, q, base = self.step, self.quantised, self.quantised
+        step, q, base, home = self.step, self.quantised, self.quantised, self.step
         slope = 1.4
         before: tuple[float, float] | None = None
         for _ in range(6):
@@ -109,10 +110,15 @@ class FieldWriter:
                 slope = float(np.clip((excess - before[1]) / np.log(step / before[0]), 0.7, 2.2))
             before = (step, excess)
             step *= float(np.exp(np.clip(-(excess + _TOLERANCE / 2) / slope, -1, 1)))
-            if abs(np.log(step / self.step)) > 0.1:
-                base = q
+            if abs(np.log(step / home)) > _REACH:
+                base, home, before = self._fresh(step), step, None
             q = self._quantise(step, base)
         return step, q
+
+    def _fresh(self, step: float) -> Quantised:
+        """Latents at a step far from those at hand, whose rates would mislead."""
+        fit, steps = self.chosen.fit, np.array([step])
+        return fit.latents.rate_distortion(fit.latents.plain(steps), steps, fit.networks)
 
     def _quantise(self, step: float, base: Quantised) -> Quantised:
         """Latents at another step, at the rates of those at hand (asked of the network once)."""
