@@ -126,7 +126,7 @@ def _smaller(chunk: Array, field: Payload | None, settings: Settings) -> bytes:
     if target.kind == "ratio" and settings.volume is None and len(best) * target.value > chunk.nbytes:
         raise ValueError(
             f"ratio {target.value:g} cannot be reached for a chunk of shape {chunk.shape} {chunk.dtype}: "
-            f"the smallest payload has {len(best)} of {chunk.nbytes} bytes"
+            f"the smallest payload found has {len(best)} of {chunk.nbytes} bytes"
         )
     return best
 

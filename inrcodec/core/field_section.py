@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core.fields.basis import TABLE_BITS
-from inrcodec.core.fields.layout import BINS, Layout, get_layout
+from inrcodec.core.fields.layout import BINS, MAX_BLOCK, Layout, get_layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS
 from inrcodec.core.payload import MAX_DENSITY, MAX_SIDE, PayloadError, Reader, pack_varint
 
 _BACKGROUND = 1
-_MAX_BLOCK = 64
 
 Array = np.ndarray[Any, Any]
 Box = tuple[slice, slice, slice]
@@ -89,8 +88,8 @@ class FieldSection:
         flags, block = reader.u8(), reader.u8()
         if flags > _BACKGROUND:
             raise PayloadError(f"unknown field flags {flags}")
-        if not 1 <= block <= _MAX_BLOCK:
-            raise PayloadError(f"block length {block} is not between 1 and {_MAX_BLOCK}")
+        if not 1 <= block <= MAX_BLOCK:
+            raise PayloadError(f"block length {block} is not between 1 and {MAX_BLOCK}")
         step, offset = reader.f64(), reader.f64()
         offsets = np.frombuffer(reader.take(3), np.int8).astype(np.int64)
         network = reader.varint()

@@ -60,7 +60,7 @@ def decompress(data: bytes, shape: tuple[int, ...]) -> Array:
         raw = inflate.decompress(reader.rest(), expected + 1)
     except zlib.error as error:
         raise PayloadError(f"occupancy does not decompress: {error}") from error
-    if len(raw) != expected or not inflate.eof:
+    if len(raw) != expected or not inflate.eof or inflate.unused_data:
         raise PayloadError(f"occupancy of {len(raw)} bytes, {expected} expected")
     residual = np.unpackbits(np.frombuffer(raw, np.uint8), count=count).reshape(cells)
     return refine(_integrate(residual), cell, shape)

@@ -16,8 +16,10 @@ TargetKind = Literal["snr", "max_error", "ratio"]
 class Target:
     """One quality target.
 
-    ``snr``: dB, squared error relative to the variance of the represented voxels. ``max_error``: density
-    units, every voxel, in the output dtype. ``ratio``: original bytes over payload bytes.
+    ``snr``: dB, variance of the represented voxels over mean squared error, the error of all voxels summed
+    and divided by the number of represented ones (those that differ from a background as common as 5 % of
+    the voxels, or lie above the threshold). ``max_error``: density units, every voxel, in the output dtype.
+    ``ratio``: original bytes over payload bytes.
     """
 
     kind: TargetKind = "snr"

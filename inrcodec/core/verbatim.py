@@ -35,7 +35,7 @@ def decode_into(data: bytes, chunk: Array) -> None:
         raw = inflate.decompress(body, expected + 1)
     except zlib.error as error:
         raise PayloadError(f"verbatim voxels do not decompress: {error}") from error
-    if len(raw) != expected or not inflate.eof:
+    if len(raw) != expected or not inflate.eof or inflate.unused_data:
         raise PayloadError(f"verbatim voxels take {len(raw)} bytes, {expected} expected")
     positions = np.cumsum(np.frombuffer(raw, "<u4", count), dtype=np.int64)
     if count and positions[-1] >= chunk.size:

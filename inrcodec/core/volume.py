@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from inrcodec.core.context import ContextNetwork
+from inrcodec.core.fields.layout import MAX_BLOCK
+from inrcodec.core.occupancy import CELLS
 from inrcodec.core.prior import CURRENT, prior
 
 
@@ -57,6 +60,13 @@ class VolumeModel:
         if unknown:
             raise ValueError(f"unknown volume settings: {', '.join(sorted(unknown))}")
         weights = base64.b64decode(config["weights"], validate=True)
-        return cls(
+        model = cls(
             float(config["step"]), int(config["block"]), weights, int(config["prior"]), config.get("cell")
         )
+        if not 0 < model.step < math.inf:
+            raise ValueError(f"step of the volume must be positive and finite, got {model.step}")
+        if not 1 <= model.block <= MAX_BLOCK:
+            raise ValueError(f"block of the volume must be between 1 and {MAX_BLOCK}, got {model.block}")
+        if model.cell is not None and model.cell not in CELLS:
+            raise ValueError(f"cell of the volume must be None or one of {CELLS}, got {model.cell}")
+        return model

@@ -63,7 +63,7 @@ def fit(
 
     Raises:
         TypeError: a dtype the format does not hold.
-        ValueError: shapes that do not go together, or a volume with nothing to represent.
+        ValueError: shapes that do not go together.
     """
     dtype_code(np.dtype(volume.dtype))
     if len(chunk_shape) != len(volume.shape) or min(chunk_shape) < 1:
@@ -188,7 +188,8 @@ def _choose_block(
     count = sum(int(np.prod(p.shape)) for p in sample)
     start = np.sqrt(12 * max(budget, 1e-300) / count) if target.kind == "snr" else 1.0
     if target.kind == "max_error":
-        budget, start = _bound_budget(_parts(backend, sample, unit, 16, None), target.value / unit, count)
+        bound = float(np.clip(target.value / unit, 1e-12, 1e6))
+        budget, start = _bound_budget(_parts(backend, sample, unit, 16, None), bound, count)
     shape = max((p.shape for p in sample), key=lambda s: float(np.prod(s)))
     tried: dict[int, tuple[float, float]] = {}
 

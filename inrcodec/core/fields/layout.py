@@ -16,6 +16,7 @@ import numpy as np
 from inrcodec.core.fields.basis import AxisBasis, axis_basis
 
 BINS = 32  # radial bins of the spectral envelope
+MAX_BLOCK = 64  # voxels: exact synthesis has room for sums over no longer ones
 PAD = 2  # empty bands kept below frequency 0, so that lower neighbours always exist
 _RADIUS_MAX = 1.75  # a little over sqrt(3), the largest radius in units of a block's own Nyquist frequency
 
