@@ -51,7 +51,7 @@ def decode(
         device: ``"numpy"``, or ``"cpu"`` or ``"cuda"`` for PyTorch; the voxels are the same on all.
 
     Returns:
-        The chunk in its own shape, dtype, byte order and memory order; densities in the units of the original.
+        The chunk in its own shape, dtype, byte order and memory order; densities in the original's units.
 
     Raises:
         PayloadError: the payload is damaged, or of volume scope and ``volume`` is missing or another's.

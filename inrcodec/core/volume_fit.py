@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from itertools import product
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,24 @@ from inrcodec.core import corrections, occupancy
 from inrcodec.core.backend import Backend, get_backend
 from inrcodec.core.choosing import ERROR_RATIOS, beyond
 from inrcodec.core.context import ContextNetwork
-from inrcodec.core.fitting import Voxels, candidate_blocks, fit_latents
+from inrcodec.core.fitting import candidate_blocks, fit_latents
 from inrcodec.core.latents import Latents
 from inrcodec.core.payload import dtype_code
-from inrcodec.core.prepare import Prepared, prepare
+from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS, FIRST_BLOCKS, Preset
 from inrcodec.core.prior import prior
-from inrcodec.core.settings import Settings, Target
+from inrcodec.core.settings import Settings
 from inrcodec.core.volume import VolumeModel
+from inrcodec.core.volume_sample import (
+    Part,
+    allowed_error,
+    chunk_boxes,
+    make_parts,
+    plain,
+    prepared,
+    secant_step,
+    shared_step,
+)
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[float], None]
@@ -32,15 +41,6 @@ _MARGIN = 1.003  # of the squared error, kept in hand where the step is set by a
 _ROUNDS = 2
 _SETTLINGS = 3  # times the step is corrected by the error of the whole volume
 _SPENT = 0.98  # of the error allowed: enough
-
-
-@dataclass(eq=False)
-class _Part:
-    """One chunk of the sample, its voxels in units of the volume's scale."""
-
-    prepared: Prepared
-    voxels: Voxels
-    latents: Latents
 
 
 def fit(
@@ -72,10 +72,10 @@ def fit(
     device = "numpy" if settings.effort == 0 and device == "auto" else device
     backend = get_backend(device)
     report = progress or (lambda _: None)
-    boxes = list(_chunk_boxes(tuple(volume.shape), chunk_shape))
+    boxes = list(chunk_boxes(tuple(volume.shape), chunk_shape))
     np.random.default_rng(0).shuffle(boxes)
     wanted = max(1, _SAMPLE // int(np.prod(chunk_shape)))
-    sample = _prepared(volume, boxes, settings.threshold, wanted)
+    sample = prepared(volume, boxes, settings.threshold, wanted)
     if not sample:
         return VolumeModel(1.0, settings.block or 16, prior().to_bytes(prior()))
     voxels_seen = sum(p.chunk.size for p in sample)
@@ -84,36 +84,16 @@ def fit(
     budget = _budget(volume, boxes, settings, unit, share)
     block, step = _choose_block(backend, sample, unit, settings, preset, budget)
     report(0.3)
-    parts = _parts(backend, sample, unit, block, None)
+    parts = make_parts(backend, sample, unit, block, None)
     cell = _choose_cell(backend, sample, unit, block, step, preset)
     if cell is not None:
-        parts = _parts(backend, sample, unit, block, cell)
+        parts = make_parts(backend, sample, unit, block, cell)
     network, step = _train(parts, step, preset, settings, budget, lambda f: report(0.3 + 0.5 * f))
     model = VolumeModel(step * unit, block, network.to_bytes(prior()), cell=cell)
     if settings.target.kind == "snr" and np.prod(volume.shape) <= _EXACT:
         model = _settle(backend, volume, boxes, unit, settings, model, budget / share)
     report(1.0)
     return model
-
-
-def _chunk_boxes(shape: tuple[int, ...], chunk: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    ranges = [range(0, n, c) for n, c in zip(shape, chunk, strict=True)]
-    for starts in product(*ranges):
-        yield tuple(slice(a, min(a + c, n)) for a, c, n in zip(starts, chunk, shape, strict=True))
-
-
-def _prepared(volume: Any, boxes: list[Any], threshold: float | None, wanted: int) -> list[Prepared]:
-    """The first ``wanted`` chunks that a field can represent."""
-    out: list[Prepared] = []
-    for box in boxes:
-        chunk = np.ascontiguousarray(volume[box])
-        if chunk.ndim and (chunk != chunk.reshape(-1)[0]).any():
-            ready = prepare(chunk, threshold)
-            if ready is not None:
-                out.append(ready)
-        if len(out) == wanted:
-            break
-    return out
 
 
 def _budget(volume: Any, boxes: list[Any], settings: Settings, unit: float, share: float) -> float:
@@ -123,62 +103,7 @@ def _budget(volume: Any, boxes: list[Any], settings: Settings, unit: float, shar
         return 8 * share * float(np.prod(volume.shape)) * np.dtype(volume.dtype).itemsize / target.value
     if target.kind == "max_error":
         return 0.0
-    return share * _allowed_error(volume, boxes, settings.threshold, target) / unit**2
-
-
-def _allowed_error(volume: Any, boxes: list[Any], threshold: float | None, target: Target) -> float:
-    """Squared error an SNR allows the whole volume, from the variance of its represented voxels."""
-    count, total, squares = 0, 0.0, 0.0
-    shift: float | None = None
-    for box in boxes:
-        ready = prepare(np.ascontiguousarray(volume[box]), threshold)
-        if ready is None:
-            continue
-        shift = ready.offset if shift is None else shift  # near the mean: squares keep their digits
-        values = ready.values[ready.represented] - shift
-        count += values.size
-        total += float(values.sum())
-        squares += float(values @ values)
-    variance = squares / max(count, 1) - (total / max(count, 1)) ** 2
-    return count * variance / 10 ** (target.value / 10)
-
-
-def _parts(
-    backend: Backend, sample: list[Prepared], unit: float, block: int, cell: int | None
-) -> list[_Part]:
-    parts = []
-    for chunk in sample:
-        care = None if chunk.special is None else ~chunk.special[chunk.box]
-        if chunk.background is not None and (cell is not None or chunk.threshold):
-            cells = occupancy.coarsen(chunk.represented, cell or 1)
-            occupied = occupancy.refine(cells, cell or 1, chunk.shape)
-            care = occupied if care is None else care & occupied
-        values = (chunk.values - chunk.offset)[None] / unit
-        voxels = Voxels(backend, values, None if care is None else care[None])
-        parts.append(_Part(chunk, voxels, voxels.analyse(block)))
-    return parts
-
-
-def _plain(parts: list[_Part], step: float) -> tuple[float, float]:
-    """Squared error and estimated bits of a sample at a step, quantised plainly, under the prior."""
-    steps = np.array([step])
-    error, bits = 0.0, 0.0
-    for part in parts:
-        q = part.latents.plain(steps)
-        error += float(part.voxels.squared_error(part.latents, q, steps)[0])
-        bits += float(part.latents.cost(q, [prior()]).bits[0])
-    return error, bits
-
-
-def _shared_step(parts: list[_Part], start: float, goal: Callable[[float], float]) -> float:
-    """The step at which ``goal``, a growing function of it, is zero."""
-    low, high = start / 64, start * 64
-    for _ in range(14):
-        middle = float(np.sqrt(low * high))
-        low, high = (middle, high) if goal(middle) < 0 else (low, middle)
-        if high / low < 1.005:
-            break
-    return float(np.sqrt(low * high))
+    return share * allowed_error(volume, boxes, settings.threshold, target) / unit**2
 
 
 def _choose_block(
@@ -189,18 +114,18 @@ def _choose_block(
     start = np.sqrt(12 * max(budget, 1e-300) / count) if target.kind == "snr" else 1.0
     if target.kind == "max_error":
         bound = float(np.clip(target.value / unit, 1e-12, 1e6))
-        budget, start = _bound_budget(_parts(backend, sample, unit, 16, None), bound, count)
+        budget, start = _bound_budget(make_parts(backend, sample, unit, 16, None), bound, count)
     shape = max((p.shape for p in sample), key=lambda s: float(np.prod(s)))
     tried: dict[int, tuple[float, float]] = {}
 
     def attempt(block: int) -> None:
-        parts = _parts(backend, sample, unit, block, None)
+        parts = make_parts(backend, sample, unit, block, None)
         if target.kind == "ratio":
-            step = _shared_step(parts, start, lambda s: budget - _plain(parts, s)[1])
-            tried[block] = (step, _plain(parts, step)[0])
+            step = shared_step(parts, start, lambda s: budget - plain(parts, s)[1])
+            tried[block] = (step, plain(parts, step)[0])
         else:
-            step = _secant_step(parts, start, budget)
-            tried[block] = (step, _plain(parts, step)[1])
+            step = secant_step(parts, start, budget)
+            tried[block] = (step, plain(parts, step)[1])
 
     first = [settings.block] if settings.block is not None else candidate_blocks(shape, FIRST_BLOCKS)
     for block in first:
@@ -216,33 +141,14 @@ def _choose_block(
     return block, tried[block][0]
 
 
-def _secant_step(parts: list[_Part], start: float, budget: float) -> float:
-    step, slope = start, 1.5
-    before: tuple[float, float] | None = None
-    for _ in range(6):
-        error = max(_plain_error(parts, step), 1e-300)
-        if abs(np.log(error / budget)) < 0.01:
-            break
-        if before is not None and abs(np.log(step / before[0])) > 1e-4:
-            slope = float(np.clip(np.log(error / before[1]) / np.log(step / before[0]), 0.3, 2.2))
-        before = (step, error)
-        step *= float(np.clip((budget / error) ** (1 / slope), 1 / 8, 8))
-    return step
-
-
-def _plain_error(parts: list[_Part], step: float) -> float:
-    steps = np.array([step])
-    return sum(float(p.voxels.squared_error(p.latents, p.latents.plain(steps), steps)[0]) for p in parts)
-
-
-def _bound_budget(parts: list[_Part], bound: float, count: int) -> tuple[float, float]:
+def _bound_budget(parts: list[Part], bound: float, count: int) -> tuple[float, float]:
     """Squared error (and its step) at which field and corrections take the fewest bits."""
     best: tuple[float, float, float] | None = None
     step = bound
     for ratio in ERROR_RATIOS:
         budget = count * (ratio * bound) ** 2
-        step = _secant_step(parts, step, budget)
-        bits = _plain(parts, step)[1] + corrections.estimate_bits(round(count * beyond(1 / ratio)), count)
+        step = secant_step(parts, step, budget)
+        bits = plain(parts, step)[1] + corrections.estimate_bits(round(count * beyond(1 / ratio)), count)
         if best is None or bits < best[0]:
             best = (bits, budget, step)
     assert best is not None
@@ -260,7 +166,7 @@ def _choose_cell(
 
     def bits(cell: int | None) -> float:
         total = 0.0
-        for part in _parts(backend, masked, unit, block, cell):
+        for part in make_parts(backend, masked, unit, block, cell):
             latents = part.voxels.fill(part.latents, steps, preset.fills)
             total += float(latents.cost(latents.plain(steps), [prior()]).bits[0])
             if cell is not None:
@@ -274,7 +180,7 @@ def _choose_cell(
 
 
 def _train(
-    parts: list[_Part], step: float, preset: Preset, settings: Settings, budget: float, report: Progress
+    parts: list[Part], step: float, preset: Preset, settings: Settings, budget: float, report: Progress
 ) -> tuple[ContextNetwork, float]:
     """Rounds of choosing latents and training one network on all of them."""
     network = prior()
@@ -348,8 +254,8 @@ def _settle(
     best, most = None, 0.0
     for _ in range(_SETTLINGS):
         error, steps = 0.0, np.array([model.step / unit])
-        for chunk in _prepared(volume, boxes, settings.threshold, len(boxes)):
-            (part,) = _parts(backend, [chunk], unit, model.block, model.cell)
+        for chunk in prepared(volume, boxes, settings.threshold, len(boxes)):
+            (part,) = make_parts(backend, [chunk], unit, model.block, model.cell)
             fit = fit_latents(part.voxels, part.latents, steps, preset, budget=None, networks=[model.network])
             error += float(part.voxels.squared_error(fit.latents, fit.quantised, steps)[0])
         spent = error / allowed

@@ -1,0 +1,125 @@
+"""A volume's sample: chunks of it prepared and analysed, and steps that spend a budget over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core import occupancy
+from inrcodec.core.backend import Backend
+from inrcodec.core.fitting import Voxels
+from inrcodec.core.latents import Latents
+from inrcodec.core.prepare import Prepared, prepare
+from inrcodec.core.prior import prior
+from inrcodec.core.settings import Target
+
+
+@dataclass(eq=False)
+class Part:
+    """One chunk of the sample, its voxels in units of the volume's scale."""
+
+    prepared: Prepared
+    voxels: Voxels
+    latents: Latents
+
+
+def chunk_boxes(shape: tuple[int, ...], chunk: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """The boxes of a volume's chunks; those at its far ends are cut, not padded."""
+    ranges = [range(0, n, c) for n, c in zip(shape, chunk, strict=True)]
+    for starts in product(*ranges):
+        yield tuple(slice(a, min(a + c, n)) for a, c, n in zip(starts, chunk, shape, strict=True))
+
+
+def prepared(volume: Any, boxes: list[Any], threshold: float | None, wanted: int) -> list[Prepared]:
+    """The first ``wanted`` chunks that a field can represent."""
+    out: list[Prepared] = []
+    for box in boxes:
+        chunk = np.ascontiguousarray(volume[box])
+        if chunk.ndim and (chunk != chunk.reshape(-1)[0]).any():
+            ready = prepare(chunk, threshold)
+            if ready is not None:
+                out.append(ready)
+        if len(out) == wanted:
+            break
+    return out
+
+
+def allowed_error(volume: Any, boxes: list[Any], threshold: float | None, target: Target) -> float:
+    """Squared error an SNR allows the whole volume, from the variance of its represented voxels."""
+    count, total, squares = 0, 0.0, 0.0
+    shift: float | None = None
+    for box in boxes:
+        ready = prepare(np.ascontiguousarray(volume[box]), threshold)
+        if ready is None:
+            continue
+        shift = ready.offset if shift is None else shift  # near the mean: squares keep their digits
+        values = ready.values[ready.represented] - shift
+        count += values.size
+        total += float(values.sum())
+        squares += float(values @ values)
+    variance = squares / max(count, 1) - (total / max(count, 1)) ** 2
+    return count * variance / 10 ** (target.value / 10)
+
+
+def make_parts(
+    backend: Backend, sample: list[Prepared], unit: float, block: int, cell: int | None
+) -> list[Part]:
+    """Analyse chunks in units of a density; voxels outside occupied cells (of ``cell`` voxels) do not matter."""
+    parts = []
+    for chunk in sample:
+        care = None if chunk.special is None else ~chunk.special[chunk.box]
+        if chunk.background is not None and (cell is not None or chunk.threshold):
+            cells = occupancy.coarsen(chunk.represented, cell or 1)
+            occupied = occupancy.refine(cells, cell or 1, chunk.shape)
+            care = occupied if care is None else care & occupied
+        values = (chunk.values - chunk.offset)[None] / unit
+        voxels = Voxels(backend, values, None if care is None else care[None])
+        parts.append(Part(chunk, voxels, voxels.analyse(block)))
+    return parts
+
+
+def plain(parts: list[Part], step: float) -> tuple[float, float]:
+    """Squared error and estimated bits of a sample at a step, quantised plainly, under the prior."""
+    steps = np.array([step])
+    error, bits = 0.0, 0.0
+    for part in parts:
+        q = part.latents.plain(steps)
+        error += float(part.voxels.squared_error(part.latents, q, steps)[0])
+        bits += float(part.latents.cost(q, [prior()]).bits[0])
+    return error, bits
+
+
+def shared_step(parts: list[Part], start: float, goal: Callable[[float], float]) -> float:
+    """The step at which ``goal``, a growing function of it, is zero."""
+    low, high = start / 64, start * 64
+    for _ in range(14):
+        middle = float(np.sqrt(low * high))
+        low, high = (middle, high) if goal(middle) < 0 else (low, middle)
+        if high / low < 1.005:
+            break
+    return float(np.sqrt(low * high))
+
+
+def secant_step(parts: list[Part], start: float, budget: float) -> float:
+    """The step at which plain quantisation spends a squared-error budget over all parts."""
+    step, slope = start, 1.5
+    before: tuple[float, float] | None = None
+    for _ in range(6):
+        error = max(plain_error(parts, step), 1e-300)
+        if abs(np.log(error / budget)) < 0.01:
+            break
+        if before is not None and abs(np.log(step / before[0])) > 1e-4:
+            slope = float(np.clip(np.log(error / before[1]) / np.log(step / before[0]), 0.3, 2.2))
+        before = (step, error)
+        step *= float(np.clip((budget / error) ** (1 / slope), 1 / 8, 8))
+    return step
+
+
+def plain_error(parts: list[Part], step: float) -> float:
+    """Squared error of a sample, quantised plainly."""
+    steps = np.array([step])
+    return sum(float(p.voxels.squared_error(p.latents, p.latents.plain(steps), steps)[0]) for p in parts)
