@@ -68,7 +68,7 @@ def allowed_error(volume: Any, boxes: list[Any], threshold: float | None, target
 def make_parts(
     backend: Backend, sample: list[Prepared], unit: float, block: int, cell: int | None
 ) -> list[Part]:
-    """Analyse chunks in units of a density; voxels outside occupied cells (of ``cell`` voxels) do not matter."""
+    """Analyse chunks in units of a density; voxels outside occupied cells do not matter."""
     parts = []
     for chunk in sample:
         care = None if chunk.special is None else ~chunk.special[chunk.box]
