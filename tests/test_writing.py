@@ -41,7 +41,8 @@ def test_the_snr_is_met_with_little_to_spare(noise: float, snr: float) -> None:
     chunk = blobs((20, 19, 18), noise, seed=5)
     payload = written(chunk, Settings(Target("snr", snr), effort=0))
     reached = 10 * np.log10(chunk.var() / np.mean(errors(chunk, payload) ** 2))
-    assert snr <= reached < snr + 0.15
+    # without noise the payload has 250 bytes, and a single latent is worth 0.1 dB
+    assert snr <= reached < snr + (0.15 if noise else 0.25)
 
 
 @pytest.mark.parametrize("ratio", [10, 40])
