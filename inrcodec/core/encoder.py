@@ -41,15 +41,16 @@ def encode_many(chunks: Sequence[Array], settings: Settings, *, device: str = "a
     chunks = [np.asarray(chunk) for chunk in chunks]
     for chunk in chunks:
         check_chunk(chunk)
-    backend = encoding_backend(settings, device)
     payloads: list[bytes | None] = [_without_field(chunk, settings) for chunk in chunks]
     prepared = {
         i: prepare(np.ascontiguousarray(chunk), settings.threshold)
         for i, chunk in enumerate(chunks)
         if payloads[i] is None
     }
-    with one_blas_thread():
-        fields = _fields(backend, chunks, prepared, settings)
+    fields: dict[int, Payload] = {}
+    if any(p is not None for p in prepared.values()):
+        with one_blas_thread():
+            fields = _fields(encoding_backend(settings, device), chunks, prepared, settings)
     return [
         payload if payload is not None else _smaller(chunks[i], fields.get(i), settings)
         for i, payload in enumerate(payloads)
