@@ -92,3 +92,12 @@ def test_bombs_take_no_memory() -> None:
             assert tracemalloc.get_traced_memory()[1] < 2**20
         finally:
             tracemalloc.stop()
+
+
+def test_a_box_gets_the_voxels_that_lie_in_it() -> None:
+    chunk = np.arange(5 * 6 * 7, dtype=np.float32).reshape(5, 6, 7)
+    mask = np.random.default_rng(0).random(chunk.shape) < 0.3
+    whole, box = np.zeros_like(chunk), np.zeros((2, 3, 4), np.float32)
+    decode_into(encode(chunk, mask), whole)
+    decode_into(encode(chunk, mask), box, chunk.shape, (3, 1, 2))
+    np.testing.assert_array_equal(box, whole[3:5, 1:4, 2:6])

@@ -146,9 +146,7 @@ def reconstruct(
     """Voxels (d, h, w) of a chunk, or of a region of it, from its quantised latents and side sections."""
     shape = as_volume_shape(payload.shape)
     whole = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
-    # side sections lie in the whole chunk: where there are any, evaluate it all and cut
-    sides = {Section.OCCUPANCY, Section.CORRECTIONS, Section.VERBATIM} & payload.sections.keys()
-    wanted = whole if region is None or sides else region
+    wanted = whole if region is None else region
     size = tuple(s.stop - s.start for s in wanted)
     background = np.array(0.0 if section.background is None else section.background)
     out = np.full(size, to_dtype(background, payload.dtype), payload.dtype)
@@ -169,21 +167,29 @@ def reconstruct(
         units *= section.unit
         units += section.offset
         density = backend.to_numpy(units)
-        occupied = _occupied(payload, density.shape)
+        field_shape = tuple(s.stop - s.start for s in section.box)
+        occupied = _occupied(payload, field_shape)
         if Section.CORRECTIONS in payload.sections:
-            count = density.size if occupied is None else int(np.count_nonzero(occupied))
-            change = corrections.decode(payload.section(Section.CORRECTIONS), count)
-            density[... if occupied is None else occupied] += change.reshape(
-                density.shape if occupied is None else -1
-            )
+            density += _corrections(payload, field_shape, occupied)[box]
         target = out[
             tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(inner, wanted, strict=True))
         ]
         cast = to_dtype(density, payload.dtype)
-        target[...] = cast if occupied is None else np.where(occupied, cast, target)
+        target[...] = cast if occupied is None else np.where(occupied[box], cast, target)
     if Section.VERBATIM in payload.sections:
-        verbatim.decode_into(payload.section(Section.VERBATIM), out)
-    return out[region] if region is not None and sides else out
+        corner = (wanted[0].start, wanted[1].start, wanted[2].start)
+        verbatim.decode_into(payload.section(Section.VERBATIM), out, shape, corner)
+    return out
+
+
+def _corrections(payload: Payload, shape: tuple[int, ...], occupied: Array | None) -> Array:
+    """Corrections of the whole field: they are coded in sequence, so a region needs all before it."""
+    if occupied is None:
+        occupied = np.ones(shape, bool)
+    out = np.zeros(shape)
+    section = payload.section(Section.CORRECTIONS)
+    out[occupied] = corrections.decode(section, int(np.count_nonzero(occupied)))
+    return out
 
 
 def _occupied(payload: Payload, shape: tuple[int, ...]) -> Array | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import Any
 
@@ -22,13 +23,27 @@ def encode(chunk: Array, mask: Array) -> bytes:
     return pack_varint(len(positions)) + zlib.compress(body, 9)
 
 
-def decode_into(data: bytes, chunk: Array) -> None:
-    """Put the voxels of a section into a C-contiguous chunk."""
+def decode_into(
+    data: bytes,
+    out: Array,
+    shape: tuple[int, ...] | None = None,
+    corner: tuple[int, ...] | None = None,
+) -> None:
+    """Put the voxels of a section into a chunk, or those that lie in it into a box of the chunk.
+
+    Args:
+        data: the section.
+        out: the chunk, or the box.
+        shape: of the whole chunk; None where ``out`` is it.
+        corner: where the box begins in the chunk; None is its origin.
+    """
+    shape = out.shape if shape is None else shape
+    voxels = math.prod(shape)
     reader = Reader(data)
     count = reader.varint()
     body = reader.rest()
-    expected = count * (4 + chunk.dtype.itemsize)
-    if count > chunk.size or expected > _ZLIB_MOST * len(body):
+    expected = count * (4 + out.dtype.itemsize)
+    if count > voxels or expected > _ZLIB_MOST * len(body):
         raise PayloadError(f"{count} verbatim voxels claimed in {len(body)} bytes")
     inflate = zlib.decompressobj()
     try:
@@ -38,6 +53,9 @@ def decode_into(data: bytes, chunk: Array) -> None:
     if len(raw) != expected or not inflate.eof or inflate.unused_data:
         raise PayloadError(f"verbatim voxels take {len(raw)} bytes, {expected} expected")
     positions = np.cumsum(np.frombuffer(raw, "<u4", count), dtype=np.int64)
-    if count and positions[-1] >= chunk.size:
-        raise PayloadError(f"verbatim voxel {positions[-1]} lies outside a chunk of {chunk.size}")
-    chunk.reshape(-1)[positions] = np.frombuffer(raw, chunk.dtype, count, 4 * count)
+    if count and positions[-1] >= voxels:
+        raise PayloadError(f"verbatim voxel {positions[-1]} lies outside a chunk of {voxels}")
+    values = np.frombuffer(raw, out.dtype, count, 4 * count)
+    index = np.stack(np.unravel_index(positions, shape)) - np.reshape(corner or (0,) * len(shape), (-1, 1))
+    inside = ((index >= 0) & (index < np.reshape(out.shape, (-1, 1)))).all(axis=0)
+    out[tuple(index[:, inside])] = values[inside]
