@@ -167,11 +167,9 @@ def budget_for_bits(voxels: Voxels, bits: Array) -> Array:
 
 def _fit_masked(backend: Backend, chunk: Prepared, settings: Settings, preset: Preset) -> ChunkFit:
     """Fit a chunk with special values or a background: with a mask where it saves bytes."""
-    finite = None if chunk.special is None else ~chunk.special[chunk.box]
     options: list[ChunkFit] = []
     if not chunk.threshold:
-        care = None if finite is None else finite[None]
-        options += _fit_batch(backend, [chunk], settings, preset, care)
+        options += _fit_batch(backend, [chunk], settings, preset, chunk.care(None))
     if chunk.background is not None:
         plain_bits = options[0].bits if options else np.inf
         masks = [(cell, occupancy.compress(chunk.represented, cell)) for cell in occupancy.CELLS]
@@ -182,9 +180,8 @@ def _fit_masked(backend: Backend, chunk: Prepared, settings: Settings, preset: P
             # the smaller the cell, the more voxels are free, and the dearer the mask
             worth = worth[-preset.masks :] if len(worth) > preset.masks else worth
         for cell, mask in worth:
-            occupied = occupancy.refine(occupancy.coarsen(chunk.represented, cell), cell, chunk.shape)
-            care_mask = occupied if finite is None else occupied & finite
-            fit = _fit_batch(backend, [chunk], settings, preset, care_mask[None])[0]
+            occupied = chunk.occupied(cell)
+            fit = _fit_batch(backend, [chunk], settings, preset, chunk.care(occupied))[0]
             options.append(replace(fit, cell=cell, mask=mask, occupied=occupied))
     return min(options, key=lambda fit: fit.bits)
 
@@ -198,14 +195,12 @@ def _fit_volume_scope(
     out = []
     for chunk in chunks:
         occupied, mask, cell = None, b"", None
-        care = None if chunk.special is None else ~chunk.special[chunk.box]
         if chunk.background is not None and (chunk.threshold or volume.cell is not None):
             cell = 1 if chunk.threshold or volume.cell is None else volume.cell
             mask = occupancy.compress(chunk.represented, cell)
-            occupied = occupancy.refine(occupancy.coarsen(chunk.represented, cell), cell, chunk.shape)
-            care = occupied if care is None else occupied & care
+            occupied = chunk.occupied(cell)
         scale = np.array([chunk.scale])
-        voxels = Voxels(backend, _normalised([chunk], scale), None if care is None else care[None])
+        voxels = Voxels(backend, _normalised([chunk], scale), chunk.care(occupied))
         latents = voxels.analyse(volume.block)
         step = np.array([volume.step]) / scale
         fit = fit_latents(voxels, latents, step, preset, budget=None, networks=[volume.network])

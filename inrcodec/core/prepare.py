@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from inrcodec.core import occupancy
 from inrcodec.core.payload import MAX_NDIM, MAX_SIDE, MAX_VOXELS, dtype_code
 from inrcodec.core.settings import Target
 
@@ -55,6 +56,17 @@ class Prepared:
     def variance_sum(self) -> float:
         """Squared deviations of the represented voxels from their mean, summed."""
         return self.scale**2 * int(np.count_nonzero(self.represented))
+
+    def occupied(self, cell: int) -> Array:
+        """(d, h, w) mask of the box: the voxels of occupancy cells that hold a represented one."""
+        return occupancy.refine(occupancy.coarsen(self.represented, cell), cell, self.shape)
+
+    def care(self, occupied: Array | None) -> Array | None:
+        """(1, d, h, w) voxels a field has to fit, a batch of one: occupied and finite; None is all."""
+        if self.special is None:
+            return None if occupied is None else occupied[None]
+        finite = ~self.special[self.box]
+        return (finite if occupied is None else occupied & finite)[None]
 
     def squared_error_budget(self, target: Target) -> float:
         """Squared error, summed over all voxels, that an SNR target allows (density units squared)."""

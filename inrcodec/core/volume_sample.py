@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core import occupancy
 from inrcodec.core.backend import Backend
 from inrcodec.core.fitting import Voxels
 from inrcodec.core.latents import Latents
@@ -71,13 +70,10 @@ def make_parts(
     """Analyse chunks in units of a density; voxels outside occupied cells do not matter."""
     parts = []
     for chunk in sample:
-        care = None if chunk.special is None else ~chunk.special[chunk.box]
-        if chunk.background is not None and (cell is not None or chunk.threshold):
-            cells = occupancy.coarsen(chunk.represented, cell or 1)
-            occupied = occupancy.refine(cells, cell or 1, chunk.shape)
-            care = occupied if care is None else care & occupied
+        masked = chunk.background is not None and (cell is not None or chunk.threshold)
+        occupied = chunk.occupied(cell or 1) if masked else None
         values = (chunk.values - chunk.offset)[None] / unit
-        voxels = Voxels(backend, values, None if care is None else care[None])
+        voxels = Voxels(backend, values, chunk.care(occupied))
         parts.append(Part(chunk, voxels, voxels.analyse(block)))
     return parts
 
