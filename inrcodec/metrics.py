@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from inrcodec.fourier_shell import FourierShells
+
 Array = np.ndarray[Any, Any]
 
 BACKGROUND_SHARE = 0.05
@@ -93,38 +95,14 @@ def fsc(
         two 0.
     """
     a, b = _pair(a, b)
-    sizes = np.broadcast_to(np.asarray(voxel_size, dtype=np.float64), (a.ndim,))
-    if not np.all(np.isfinite(sizes) & (sizes > 0)):
-        raise ValueError(f"voxel_size must be positive, got {voxel_size}")
     x, y = a.astype(np.float64), b.astype(np.float64)
     if mask is not None:
         mask = _real(mask, "mask")
         if mask.shape != a.shape:
             raise ValueError(f"mask has shape {mask.shape}, the maps {a.shape}")
         x, y = x * mask, y * mask
-    pixel = max(1.0 / (n * d) for n, d in zip(a.shape, sizes, strict=True))
-    # Axes whose voxel sizes differ by rounding alone must not lose the last shell.
-    shells = math.floor(0.5 / float(sizes.max()) / pixel + 1e-4)
-    if shells < 1:
-        raise ValueError(f"a box of shape {a.shape} has no shell between zero and the Nyquist frequency")
-    index = _shell_index(a.shape, sizes, pixel)
-    # rfftn leaves out the conjugate half of the last axis: what it keeps counts twice, but for the planes
-    # that are their own conjugate.
-    weight = np.full(a.shape[-1] // 2 + 1, 2.0)
-    weight[0] = 1.0
-    if a.shape[-1] % 2 == 0:
-        weight[-1] = 1.0
-    fx, fy = np.fft.rfftn(x), np.fft.rfftn(y)
-
-    def shell_sum(values: Array) -> Array:
-        return np.bincount(index.ravel(), (values * weight).ravel(), minlength=shells + 1)[1 : shells + 1]
-
-    cross = shell_sum((fx * fy.conj()).real)
-    power_x, power_y = shell_sum(np.abs(fx) ** 2), shell_sum(np.abs(fy) ** 2)
-    product = np.sqrt(power_x) * np.sqrt(power_y)
-    correlation = np.where((power_x == 0) & (power_y == 0), 1.0, 0.0)
-    np.divide(cross, product, out=correlation, where=product > 0)
-    return np.arange(1, shells + 1) * pixel, np.clip(correlation, -1.0, 1.0)
+    shells = FourierShells(a.shape, voxel_size)
+    return shells.frequency, shells.correlation(np.fft.rfftn(x), np.fft.rfftn(y))
 
 
 def masked_correlation(a: Array, b: Array, mask: Array) -> float:
@@ -151,16 +129,6 @@ def masked_correlation(a: Array, b: Array, mask: Array) -> float:
     if norm == 0:
         raise ValueError("a map is constant inside the mask: no correlation is defined")
     return float(np.clip(np.sum(weight * x * y) / norm, -1.0, 1.0))
-
-
-def _shell_index(shape: tuple[int, ...], sizes: Array, pixel: float) -> Array:
-    """The shell of each coefficient of ``rfftn``: its radius in Fourier pixels, rounded half up."""
-    squared = np.zeros((1,) * len(shape))
-    for axis, (n, d) in enumerate(zip(shape, sizes, strict=True)):
-        last = axis == len(shape) - 1
-        f = (np.fft.rfftfreq(n, d) if last else np.fft.fftfreq(n, d)) / pixel
-        squared = squared + np.square(f).reshape([-1 if i == axis else 1 for i in range(len(shape))])
-    return (np.sqrt(squared) + 0.5).astype(np.intp)
 
 
 def _moments(a: Array, b: Array, background: float | None) -> tuple[int, float, float]:
