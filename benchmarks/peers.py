@@ -70,7 +70,7 @@ def _zfp(bound: float) -> Mapping[str, Any]:
     return dict(hdf5plugin.Zfp(accuracy=bound))
 
 
-_BLOSC = hdf5plugin.Blosc(cname="zstd", clevel=7, shuffle=hdf5plugin.Blosc.BITSHUFFLE)
+BLOSC = hdf5plugin.Blosc(cname="zstd", clevel=7, shuffle=hdf5plugin.Blosc.BITSHUFFLE)
 
 CODECS: dict[str, Codec] = {
     "sperr": Codec(
@@ -83,7 +83,7 @@ CODECS: dict[str, Codec] = {
     "sz3": Codec({"absolute": _sz3}, _sz3),
     "zfp": Codec({"absolute": _zfp}, _zfp),
     "zlib": Codec({"bits": lambda _: {"compression": "gzip", "compression_opts": 6, "shuffle": True}}, None),
-    "blosc": Codec({"bits": lambda _: _BLOSC}, None),
+    "blosc": Codec({"bits": lambda _: BLOSC}, None),
 }
 
 

@@ -99,10 +99,21 @@ def publish(name: str, rows: Sequence[Row], notes: Sequence[str], out: Path | No
     out.mkdir(parents=True, exist_ok=True)
     head = ", ".join(f"{key} {value}" for key, value in machine().items())
     (out / f"{name}.md").write_text(f"{text}\n{head}\n", encoding="utf-8")
-    with (out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+    write_csv(out / f"{name}.csv", rows)
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows with the columns of the first."""
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def same_columns(rows: Sequence[Row]) -> list[Row]:
+    """The rows with every column that any of them has, None where a row has none."""
+    heads = list(dict.fromkeys(head for row in rows for head in row))
+    return [{head: row.get(head) for head in heads} for row in rows]
 
 
 def _is_map(path: Path) -> bool:

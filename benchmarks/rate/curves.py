@@ -1,0 +1,139 @@
+"""Rate over quality: fronts of points, interpolation, and the Bjontegaard-delta rate.
+
+Bjontegaard, "Calculation of average PSNR differences between RD-curves", ITU-T SG16 document VCEG-M33 (2001),
+with the piecewise cubic Hermite interpolation (Fritsch & Butland 1984) that later replaced his cubic
+polynomial, because it neither overshoots nor depends on the number of points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from benchmarks.rate.records import Point
+
+Array = np.ndarray[Any, Any]
+Axis = Callable[[Point], float]
+
+
+def snr_axis(point: Point) -> float:
+    """dB over all voxels."""
+    return point.snr
+
+
+def error_axis(point: Point) -> float:
+    """Largest error as quality, in dB: minus 20 log10 of it in standard deviations."""
+    return -20 * math.log10(point.max_error) if point.max_error > 0 else math.inf
+
+
+def fsc_axis(point: Point) -> float:
+    """Least shell correlation as quality: minus log10 of one minus it."""
+    loss = 1 - point.fsc_min
+    return -math.log10(loss) if loss > 0 else math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class ModeCurve:
+    """Bits per voxel over quality of one mode, both strictly increasing: the front of its points."""
+
+    quality: tuple[float, ...]
+    bits: tuple[float, ...]
+
+    def log_bits(self, quality: Array) -> Array:
+        """Natural logarithm of the bits by interpolation; infinite outside the points."""
+        if len(self.quality) < 2:
+            return np.where(quality == self.quality[0], np.log(self.bits[0]), np.inf)
+        inside = (quality >= self.quality[0]) & (quality <= self.quality[-1])
+        values = PchipInterpolator(self.quality, np.log(self.bits))(quality)
+        return np.where(inside, values, np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The lower envelope of a codec's modes: at each quality the mode that needs the fewest bits counts."""
+
+    modes: tuple[ModeCurve, ...]
+
+    @property
+    def low(self) -> float:
+        return min(m.quality[0] for m in self.modes)
+
+    @property
+    def high(self) -> float:
+        return max(m.quality[-1] for m in self.modes)
+
+    def log_bits(self, quality: Array) -> Array:
+        """Natural logarithm of the bits per voxel; infinite where no mode has points on both sides."""
+        return np.min([mode.log_bits(quality) for mode in self.modes], axis=0)
+
+    def bits_at(self, quality: float) -> float | None:
+        """Bits per voxel by interpolation; None outside the curve."""
+        value = float(self.log_bits(np.array([quality]))[0])
+        return math.exp(value) if math.isfinite(value) else None
+
+    def points(self) -> list[tuple[float, float]]:
+        """The measured points that lie on the envelope, by quality: pairs of quality and bits."""
+        every = [p for mode in self.modes for p in zip(mode.quality, mode.bits, strict=True)]
+        return sorted(p for p in every if math.log(p[1]) <= self.log_bits(np.array([p[0]]))[0] + 1e-9)
+
+
+def front(points: Iterable[Point], axis: Axis = snr_axis) -> Curve | None:
+    """The curve of a codec: of each mode the points that no other of it beats in both quality and bits.
+
+    Points without loss or without bits are left out; None where nothing is left.
+    """
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for p in points:
+        if p.ok and p.bits > 0 and math.isfinite(axis(p)):
+            found[p.mode].append((axis(p), p.bits))
+    modes = []
+    for pairs in found.values():
+        kept: list[tuple[float, float]] = []
+        for quality, bits in sorted(pairs, key=lambda f: (-f[0], f[1])):
+            if not kept or (bits < kept[-1][1] and quality < kept[-1][0]):
+                kept.append((quality, bits))
+        kept.reverse()
+        modes.append(ModeCurve(tuple(q for q, _ in kept), tuple(b for _, b in kept)))
+    return Curve(tuple(modes)) if modes else None
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Bjontegaard-delta rate: share of bits that one codec needs more (less where negative) than another.
+
+    The mean is over the qualities from ``low`` to ``high`` that both curves cover.
+    """
+
+    rate: float
+    low: float
+    high: float
+
+
+def bd_rate(
+    ours: Curve | None, peer: Curve | None, low: float = 10.0, high: float = 45.0, least: float = 5.0
+) -> Delta | None:
+    """Mean difference of log-rate between two curves at equal quality, as a share of the peer's rate.
+
+    Args:
+        ours, peer: curves over the same axis.
+        low, high: qualities between which the mean is taken, as far as both curves go.
+        least: the overlap that is needed; None is returned for less.
+    """
+    if ours is None or peer is None:
+        return None
+    start, end = max(low, ours.low, peer.low), min(high, ours.high, peer.high)
+    if end - start < least:
+        return None
+    quality = np.linspace(start, end, 2001)
+    logs = ours.log_bits(quality), peer.log_bits(quality)
+    both = np.isfinite(logs[0]) & np.isfinite(logs[1])
+    if np.count_nonzero(both) * (end - start) / quality.size < least:
+        return None
+    difference = np.mean(logs[0][both] - logs[1][both])
+    return Delta(math.expm1(float(difference)), start, end)
