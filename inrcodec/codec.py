@@ -18,7 +18,8 @@ from inrcodec.config import (
     settings_repr,
     settings_to_config,
 )
-from inrcodec.core import PayloadError, Settings, VolumeModel, decode_many, encode_many, fit, inspect
+from inrcodec.core import PayloadError, Settings, VolumeModel, decode_many, encode_many, fit, fit_fsc, inspect
+from inrcodec.fourier_shell import estimate_resolution, parse_voxel_size
 
 if TYPE_CHECKING:
     from inrcodec.zarr_v3 import INRSerializer
@@ -47,9 +48,11 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
             The voxels are the same on all. Not stored either.
         block: block length of the local-Fourier field in voxels, 4 to 64; None chooses per chunk.
         volume: the networks and the quantiser step of a whole volume; comes from :meth:`fit`.
+        fsc: Fourier shell correlation with the original in every shell up to a resolution. A target of a
+            volume: codecs with it come from :meth:`fit`.
 
     Raises:
-        ValueError: two targets at once, or a value out of its range.
+        ValueError: two targets at once, a value out of its range, or ``fsc`` without a fitted volume.
         TypeError: an argument is not a number.
 
     Chunks are arrays of 1 to 4 dimensions of float16, float32, float64, int8, uint8, int16 or uint16, in
@@ -86,8 +89,9 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         decode_device: str = "numpy",
         block: int | None = None,
         volume: VolumeModel | Mapping[str, Any] | None = None,
+        fsc: float | None = None,
     ) -> None:
-        self._settings = parse_settings(snr, max_error, ratio, threshold, effort, block, volume)
+        self._settings = parse_settings(snr, max_error, ratio, threshold, effort, block, volume, fsc)
         self._device = parse_device("device", device, "auto")
         self._decode_device = parse_device("decode_device", decode_device, "numpy")
 
@@ -139,6 +143,8 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         snr: float | None = None,
         *,
         chunks: int | Sequence[int] | None = None,
+        resolution: float | None = None,
+        voxel_size: float | Sequence[float] | None = None,
         progress: Callable[[float], None] | None = None,
         **settings: Any,
     ) -> INRCodec:
@@ -152,20 +158,57 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
             snr: as for the class, and relative to the variance of the whole volume.
             chunks: shape of the chunks to be written, or one length for every axis. Default: the chunks of
                 a zarr array, otherwise 64 per axis.
+            resolution: angstrom, with ``fsc`` only: the target holds in all Fourier shells (one Fourier
+                voxel wide, without the zero frequency) up to it, and nothing is spent beyond. None estimates
+                it from the volume's spectrum (:func:`inrcodec.fourier_shell.estimate_resolution`);
+                ``codec.volume.resolution`` says what it is.
+            voxel_size: angstrom per voxel, one or one per axis, with ``fsc`` only. None is that of the MRC
+                file; for an array, 1, so that resolutions are in voxels.
             progress: called with the fraction done, 0 to 1.
             **settings: the other arguments of the class.
 
+        With ``fsc`` the volume is held in memory, encoded, decoded and measured several times. Chunks at its
+        far ends count as padded with zeros: give the array a ``fill_value`` of 0.
+
         Raises:
-            TypeError, ValueError: as for the class and :meth:`encode`; ``chunks`` does not fit the volume.
+            TypeError, ValueError: as for the class and :meth:`encode`; ``chunks`` does not fit the volume;
+                with ``fsc``, a volume that is not 3-D, a resolution coarser than its first shell, or one
+                given for an array without its voxel size.
+
+        Example:
+            >>> volume = np.random.default_rng(0).normal(size=(16, 16, 16)).astype("f4")
+            >>> codec = INRCodec.fit(volume, fsc=0.9, resolution=4.0, voxel_size=1.0, effort=0)
+            >>> codec.volume.resolution
+            4.0
         """
         if "volume" in settings:
             raise TypeError("the volume to fit is given once, as the first argument")
-        unfitted = cls(snr, **settings)
-        source = _open_volume(volume)
+        device = parse_device("device", settings.pop("device", "auto"), "auto")
+        decode_device = settings.pop("decode_device", "numpy")
+        wanted = parse_settings(snr, **settings, fitted=False)
+        source, known = _open_volume(volume)
         chunk_shape = _chunk_shape(source, chunks)
         check_chunk(chunk_shape, np.dtype(source.dtype))
-        model = fit(source, unfitted._settings, chunk_shape, device=unfitted._device, progress=progress)
-        return cls(snr, **{**settings, "volume": model})
+        if wanted.target.kind == "fsc":
+            data = np.asarray(source[...])
+            sizes = parse_voxel_size(known if voxel_size is None else voxel_size, data.ndim)
+            if resolution is not None and voxel_size is None and known is None:
+                raise ValueError(f"resolution {resolution:g} angstrom of an array needs its voxel_size")
+            resolution = estimate_resolution(data, sizes) if resolution is None else float(resolution)
+            model = fit_fsc(
+                data,
+                wanted,
+                chunk_shape,
+                resolution=resolution,
+                voxel_size=sizes,
+                device=device,
+                progress=progress,
+            )
+        elif resolution is not None or voxel_size is not None:
+            raise ValueError("resolution and voxel_size belong to an fsc target")
+        else:
+            model = fit(source, wanted, chunk_shape, device=device, progress=progress)
+        return cls(snr, **{**settings, "volume": model}, device=device, decode_device=decode_device)
 
     def serializer(self) -> INRSerializer:
         """The zarr v3 codec with the same settings; it writes the same payload bytes.
@@ -220,15 +263,16 @@ def _check_out(payload: bytes, out: Any) -> None:
         )
 
 
-def _open_volume(volume: Any) -> Any:
-    """Something with ``shape``, ``dtype`` and NumPy slicing."""
+def _open_volume(volume: Any) -> tuple[Any, tuple[float, ...] | None]:
+    """Something with ``shape``, ``dtype`` and NumPy slicing, and its voxel size where it is known."""
     if isinstance(volume, str | os.PathLike):
         from inrcodec import mrc
 
-        return mrc.open_volume(volume).data
+        opened = mrc.open_volume(volume)
+        return opened.data, opened.voxel_size if all(size > 0 for size in opened.voxel_size) else None
     if not (hasattr(volume, "shape") and hasattr(volume, "dtype") and hasattr(volume, "__getitem__")):
         raise TypeError(f"volume must be an array or the path of an MRC file, got {type(volume).__name__}")
-    return volume
+    return volume, None
 
 
 def _chunk_shape(volume: Any, chunks: int | Sequence[int] | None) -> tuple[int, ...]:

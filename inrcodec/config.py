@@ -4,7 +4,8 @@ The numcodecs codec and the zarr v3 codec store the same keys::
 
     {"snr": 30.0, "effort": 3, "threshold": 0.02, "block": 16, "volume": {...}}
 
-One of ``snr``, ``max_error`` and ``ratio`` is always there, and ``effort``; the others only when set.
+One of ``snr``, ``max_error``, ``ratio`` and ``fsc`` is always there, and ``effort``; the others only when
+set. ``fsc`` never comes without ``volume``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from inrcodec.core import Settings, VolumeModel, parse_target
 from inrcodec.core.payload import MAX_NDIM, MAX_VOXELS, dtype_code
 
-_KEYS = frozenset({"snr", "max_error", "ratio", "threshold", "effort", "block", "volume"})
+_KEYS = frozenset({"snr", "max_error", "ratio", "fsc", "threshold", "effort", "block", "volume"})
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
 
@@ -33,21 +34,35 @@ def parse_settings(
     effort: int = 3,
     block: int | None = None,
     volume: VolumeModel | Mapping[str, Any] | None = None,
+    fsc: float | None = None,
+    *,
+    fitted: bool = True,
 ) -> Settings:
     """Settings from the arguments of a codec; NumPy scalars become Python numbers.
 
+    ``fitted`` says that an ``fsc`` target has to come with the volume it was fitted to.
+
     Raises:
         TypeError: an argument is not a number, or ``volume`` no :class:`VolumeModel`.
-        ValueError: two quality targets, or a value out of its range.
+        ValueError: two quality targets, a value out of its range, or ``fsc`` for chunks by themselves.
     """
     if isinstance(volume, Mapping):
         volume = VolumeModel.from_config(dict(volume))
     elif volume is not None and not isinstance(volume, VolumeModel):
         raise TypeError(f"volume must come from INRCodec.fit, got {type(volume).__name__}")
+    target = parse_target(
+        snr=_real("snr", snr),
+        max_error=_real("max_error", max_error),
+        ratio=_real("ratio", ratio),
+        fsc=_real("fsc", fsc),
+    )
+    if fitted and target.kind == "fsc" and volume is None:
+        raise ValueError(
+            f"fsc={target.value:g} is a target of a whole volume, not of a chunk: make the codec with "
+            "INRCodec.fit(volume, fsc=..., resolution=..., voxel_size=...)"
+        )
     return Settings(
-        target=parse_target(
-            snr=_real("snr", snr), max_error=_real("max_error", max_error), ratio=_real("ratio", ratio)
-        ),
+        target=target,
         threshold=_real("threshold", threshold),
         effort=_integer("effort", effort),
         block=None if block is None else _integer("block", block),

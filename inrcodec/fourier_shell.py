@@ -39,13 +39,8 @@ class FourierShells:
     """
 
     def __init__(self, shape: tuple[int, ...], voxel_size: float | Sequence[float] = 1.0) -> None:
-        sizes = np.asarray(voxel_size, dtype=np.float64)
-        if sizes.shape not in ((), (1,), (len(shape),)):
-            raise ValueError(f"voxel_size has {sizes.size} values, the volume {len(shape)} axes")
-        if not np.all(np.isfinite(sizes) & (sizes > 0)):
-            raise ValueError(f"voxel_size must be positive, got {voxel_size}")
         self.shape = tuple(shape)
-        self.voxel_size = np.broadcast_to(sizes, (len(shape),))
+        self.voxel_size = np.array(parse_voxel_size(voxel_size, len(shape)))
         self.pixel = max(1.0 / (n * d) for n, d in zip(shape, self.voxel_size, strict=True))
         # Axes whose voxel sizes differ by rounding alone must not lose the last shell.
         self.count = math.floor(0.5 / float(self.voxel_size.max()) / self.pixel + 1e-4)
@@ -84,16 +79,14 @@ class FourierShells:
         return self.sum(np.abs(np.fft.rfftn(volume.astype(np.float64))) ** 2)
 
     def correlation(self, a: Array, b: Array) -> Array:
-        """(count,) correlation of two volumes' transforms (outputs of ``rfftn``), -1 to 1.
-
-        A shell without power in either has correlation 1, in one of the two 0.
-        """
+        """(count,) correlation of two volumes' transforms (outputs of ``rfftn``), -1 to 1."""
         cross = self.sum((a * b.conj()).real)
-        power_a, power_b = self.sum(np.abs(a) ** 2), self.sum(np.abs(b) ** 2)
-        product = np.sqrt(power_a) * np.sqrt(power_b)
-        correlation = np.where((power_a == 0) & (power_b == 0), 1.0, 0.0)
-        np.divide(cross, product, out=correlation, where=product > 0)
-        return np.clip(correlation, -1.0, 1.0)
+        return correlation_of_sums(cross, self.sum(np.abs(a) ** 2), self.sum(np.abs(b) ** 2))
+
+    def coefficient_weight(self, at: Array) -> Array:
+        """How often coefficients at flat indices of ``rfftn``'s output occur in the full transform."""
+        weight: Array = self._weight[at % len(self._weight)]
+        return weight
 
     def up_to(self, resolution: float) -> int:
         """Number of shells whose frequency does not exceed 1 / resolution (angstrom).
@@ -110,6 +103,20 @@ class FourierShells:
                 f"{1 / self.pixel:.4g}: give angstrom, and voxel_size in angstrom"
             )
         return shells
+
+
+def parse_voxel_size(voxel_size: float | Sequence[float] | None, ndim: int) -> tuple[float, ...]:
+    """Angstrom per voxel of every axis, from one value for all or one per axis; 1 where nothing is known.
+
+    Raises:
+        ValueError: not one value or one per axis, or a value that is not positive.
+    """
+    sizes = np.asarray(1.0 if voxel_size is None else voxel_size, dtype=np.float64)
+    if sizes.shape not in ((), (1,), (ndim,)):
+        raise ValueError(f"voxel_size has {sizes.size} values, the volume {ndim} axes")
+    if not np.all(np.isfinite(sizes) & (sizes > 0)):
+        raise ValueError(f"voxel_size must be positive, got {voxel_size}")
+    return tuple(float(size) for size in np.broadcast_to(sizes, (ndim,)))
 
 
 def finite(volume: Array) -> Array:
@@ -171,3 +178,61 @@ def _foot(decibel: Array, first: int, width: int, drop: Array, steep: Array) -> 
     brink = float(decibel[max(first, at - width) : at + 1].max())
     below = np.flatnonzero(decibel[at:] < brink - _CLIFF_FOOT)
     return at + int(below[0]) if below.size else min(at + width, len(decibel))
+
+
+class ShellReference:
+    """A volume that others are compared with, shell by shell; its coefficients are kept, not its voxels.
+
+    Args:
+        volume: real, any number of axes; NaN and infinities count as 0.
+        shells: of its box.
+        limit: number of shells to compare, from the first.
+
+    Attributes:
+        power: (limit,) squared amplitudes summed over each shell.
+    """
+
+    def __init__(self, volume: Array, shells: FourierShells, limit: int) -> None:
+        self.shells = shells
+        self.limit = limit
+        self._finite = np.isfinite(volume) if volume.dtype.kind == "f" else None
+        index = shells.index.ravel()
+        self._inside = np.flatnonzero((index >= 1) & (index <= limit))
+        self._shell = index[self._inside] - 1
+        self._weight = shells.coefficient_weight(self._inside)
+        self._own = self._transform(volume)
+        self.power = self._sum(np.abs(self._own) ** 2)
+
+    def correlation(self, decoded: Array) -> Array:
+        """(limit,) Fourier shell correlation of a decoded volume with this one."""
+        other = self._transform(decoded)
+        return correlation_of_sums(
+            self._sum((self._own * other.conj()).real), self.power, self._sum(np.abs(other) ** 2)
+        )
+
+    def _transform(self, volume: Array) -> Array:
+        values = volume.astype(np.float64)
+        if self._finite is not None:
+            values[~self._finite] = 0.0
+        return np.fft.rfftn(values).ravel()[self._inside]
+
+    def _sum(self, values: Array) -> Array:
+        return np.bincount(self._shell, values * self._weight, minlength=self.limit)
+
+
+def correlation_of_sums(cross: Array, power_a: Array, power_b: Array) -> Array:
+    """Correlation of the shells of two maps, -1 to 1, from their sums.
+
+    A shell without power in either has correlation 1, in one of the two 0.
+    """
+    product = np.sqrt(power_a) * np.sqrt(power_b)
+    correlation = np.where((power_a == 0) & (power_b == 0), 1.0, 0.0)
+    np.divide(cross, product, out=correlation, where=product > 0)
+    return np.clip(correlation, -1.0, 1.0)
+
+
+def relative_error(correlation: Array, fsc: float) -> Array:
+    """Error power of shells, relative to what a target of correlation allows: at most 1 where it is met."""
+    found = np.clip(correlation, 1e-6, 1.0)
+    error: Array = (found**-2.0 - 1) / (fsc**-2.0 - 1)
+    return error

@@ -85,9 +85,12 @@ class INRSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):  # type
         decode_device: str = "numpy",
         block: int | None = None,
         volume: VolumeModel | Mapping[str, Any] | None = None,
+        fsc: float | None = None,
     ) -> None:
         self._set(
-            parse_settings(snr, max_error, ratio, threshold, effort, block, volume), device, decode_device
+            parse_settings(snr, max_error, ratio, threshold, effort, block, volume, fsc),
+            device,
+            decode_device,
         )
 
     def _set(self, settings: Settings, device: str, decode_device: str) -> None:

@@ -5,6 +5,7 @@ from inrcodec.core.encoder import encode_many
 from inrcodec.core.inspection import PayloadInfo, inspect
 from inrcodec.core.payload import PayloadError
 from inrcodec.core.settings import Settings, Target, parse_target
+from inrcodec.core.shell_loop import fit_fsc
 from inrcodec.core.volume import VolumeModel
 from inrcodec.core.volume_fit import fit
 
@@ -18,6 +19,7 @@ __all__ = [
     "decode_region",
     "encode_many",
     "fit",
+    "fit_fsc",
     "inspect",
     "parse_target",
 ]

@@ -200,7 +200,7 @@ def _fit_volume_scope(
             mask = occupancy.compress(chunk.represented, cell)
             occupied = chunk.occupied(cell)
         scale = np.array([chunk.scale])
-        voxels = Voxels(backend, _normalised([chunk], scale), chunk.care(occupied))
+        voxels = Voxels(backend, _normalised([chunk], scale), chunk.care(occupied), volume.shells)
         latents = voxels.analyse(volume.block)
         step = np.array([volume.step]) / scale
         fit = fit_latents(voxels, latents, step, preset, budget=None, networks=[volume.network])

@@ -18,6 +18,7 @@ from inrcodec.core.fields.local_fourier import LATENT_BITS, synthesise_exact
 from inrcodec.core.payload import Field, Payload, PayloadError, Section
 from inrcodec.core.prepare import as_volume_shape
 from inrcodec.core.prior import prior
+from inrcodec.core.shells import scale_exact
 from inrcodec.core.volume import VolumeModel
 
 Array = np.ndarray[Any, Any]
@@ -94,7 +95,8 @@ def _decode_field(
     if payload.field == Field.LOSSLESS:
         return lossless.decompress(payload.section(Section.LOSSLESS), payload.shape, payload.dtype)
     shape = as_volume_shape(payload.shape)
-    section = FieldSection.from_bytes(payload.section(Section.FIELD), shape)
+    shells = volume.shells if volume is not None and payload.scope == "volume" else None
+    section = FieldSection.from_bytes(payload.section(Section.FIELD), shape, shells)
     network = _network(payload, section, volume)
     latents = decode_latents(backend, payload.section(Section.LATENTS), section, network)
     out = reconstruct(backend, payload, section, latents, region)
@@ -157,9 +159,12 @@ def reconstruct(
         box = tuple(
             slice(s.start - b.start, s.stop - b.start) for s, b in zip(inner, section.box, strict=True)
         )
+        values = dequantise(latents, section.offsets)
+        if section.shells is not None:
+            values = scale_exact(values, section.shells.multipliers(section.layout)[section.active])
         units = synthesise_exact(
             backend,
-            dequantise(latents, section.offsets),
+            values,
             section.active,
             section.layout,
             (box[0], box[1], box[2]),

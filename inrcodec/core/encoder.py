@@ -38,6 +38,8 @@ def encode_many(chunks: Sequence[Array], settings: Settings, *, device: str = "a
         ValueError: a shape the format does not hold, or a ratio that cannot be reached.
         ImportError: PyTorch is needed (effort above 0 in chunk scope) and not installed.
     """
+    if settings.target.kind == "fsc" and settings.volume is None:
+        raise ValueError("fsc is a target of a whole volume: fit it with INRCodec.fit")
     chunks = [np.asarray(chunk) for chunk in chunks]
     for chunk in chunks:
         check_chunk(chunk)

@@ -79,9 +79,9 @@ def halved_laplace_frequencies(scale: Decimal, limit: int, precision: int) -> li
     return [*side[::-1], *side, escape]
 
 
-def power_of_two(eighths: int) -> Decimal:
-    """2 ** (eighths / 8), to 40 digits."""
-    return _DECIMAL.power(Decimal(2), _DECIMAL.divide(Decimal(eighths), Decimal(8)))
+def power_of_two(numerator: int, denominator: int = 8) -> Decimal:
+    """2 ** (numerator / denominator), to 40 digits."""
+    return _DECIMAL.power(Decimal(2), _DECIMAL.divide(Decimal(numerator), Decimal(denominator)))
 
 
 def _exp(x: Decimal) -> Decimal:

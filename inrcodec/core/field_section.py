@@ -12,6 +12,7 @@ from inrcodec.core.fields.basis import TABLE_BITS
 from inrcodec.core.fields.layout import BINS, MAX_BLOCK, Layout, get_layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS
 from inrcodec.core.payload import MAX_DENSITY, MAX_SIDE, PayloadError, Reader, pack_varint
+from inrcodec.core.shells import ShellTable
 
 _BACKGROUND = 1
 
@@ -33,6 +34,7 @@ class FieldSection:
         envelope: (BINS,) coarse spectrum; bins of 0 hold no latents.
         background: density of voxels that are not represented, or None.
         box: where the field lies in the chunk, seen as (d, h, w); outside is background.
+        shells: the volume's steps by radial shell, which are not in the section itself; None is one step.
     """
 
     step: float
@@ -43,6 +45,7 @@ class FieldSection:
     envelope: Array
     background: float | None
     box: Box
+    shells: ShellTable | None = None
 
     def __post_init__(self) -> None:
         # written so that NaN fails
@@ -61,7 +64,10 @@ class FieldSection:
     @property
     def active(self) -> Array:
         """Band indices that hold latents."""
-        return np.flatnonzero(self.envelope[self.layout.bin] > 0)
+        held = self.envelope[self.layout.bin] > 0
+        return np.flatnonzero(
+            held if self.shells is None else held & (self.shells.multipliers(self.layout) > 0)
+        )
 
     @property
     def unit(self) -> float:
@@ -82,7 +88,9 @@ class FieldSection:
         return bytes(out)
 
     @classmethod
-    def from_bytes(cls, data: bytes, shape: tuple[int, int, int]) -> FieldSection:
+    def from_bytes(
+        cls, data: bytes, shape: tuple[int, int, int], shells: ShellTable | None = None
+    ) -> FieldSection:
         """Parse and check a section for a chunk of (d, h, w) voxels."""
         reader = Reader(data)
         flags, block = reader.u8(), reader.u8()
@@ -106,7 +114,7 @@ class FieldSection:
                 raise PayloadError(f"field box {spans} does not lie in a chunk of {shape}")
             box = _box(spans)
         reader.end()
-        return cls(step, offset, block, network, offsets, envelope, background, box)
+        return cls(step, offset, block, network, offsets, envelope, background, box, shells)
 
 
 def _box(spans: list[tuple[int, int]]) -> Box:

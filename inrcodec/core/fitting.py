@@ -19,6 +19,7 @@ from inrcodec.core.fields.local_fourier import analyse, synthesise
 from inrcodec.core.latents import Latents, Quantised
 from inrcodec.core.presets import BLOCK_LENGTHS, FIRST_BLOCKS, Preset
 from inrcodec.core.prior import prior
+from inrcodec.core.shells import ShellTable
 
 _SLOPE = 1.5  # squared error grows about as step**1.5 between noise-free and noise-dominated chunks
 
@@ -70,9 +71,13 @@ class Voxels:
     Attributes:
         values: (batch, d, h, w) float32 of the backend: zero offset, unit scale.
         care: (batch, d, h, w) float32, 1 where the field must fit, 0 where it need not; None is everywhere.
+        shells: steps by radial shell of the latents that :meth:`analyse` gives; None is one step.
     """
 
-    def __init__(self, backend: Backend, values: Array, care: Array | None = None) -> None:
+    def __init__(
+        self, backend: Backend, values: Array, care: Array | None = None, shells: ShellTable | None = None
+    ) -> None:
+        self.shells = shells
         self.backend = backend
         self.values = backend.asarray(values.astype(np.float32))
         self.care = None if care is None else backend.asarray(care.astype(np.float32))
@@ -81,7 +86,7 @@ class Voxels:
     def select(self, members: Sequence[int] | Array) -> Voxels:
         """Some chunks of the batch."""
         some = Voxels.__new__(Voxels)
-        some.backend, some.shape = self.backend, self.shape
+        some.backend, some.shape, some.shells = self.backend, self.shape, self.shells
         index = self.backend.asarray(np.asarray(members))
         some.values = self.values[index]
         some.care = None if self.care is None else self.care[index]
@@ -89,7 +94,7 @@ class Voxels:
 
     def analyse(self, block: int) -> Latents:
         layout = get_layout(self.shape, block)
-        return Latents(self.backend, layout, analyse(self.backend, self.values, layout))
+        return Latents(self.backend, layout, analyse(self.backend, self.values, layout), self.shells)
 
     def squared_error(self, latents: Latents, q: Quantised, step: Array) -> Array:
         """(batch,) squared error summed over the voxels that matter."""
@@ -109,7 +114,7 @@ class Voxels:
     def _rebuild(self, latents: Latents, q: Quantised, step: Array) -> Any:
         full = self.backend.xp.zeros_like(latents.latents)
         values = latents.dequantise(q, step, latents.offsets(q, step))
-        full[self.backend.asarray(q.bands)] = values
+        full[self.backend.asarray(q.bands)] = latents.in_voxels(q.bands, values)
         return synthesise(self.backend, full, latents.layout)
 
     def fill(self, latents: Latents, step: Array, iterations: int) -> Latents:
@@ -120,7 +125,7 @@ class Voxels:
             rebuilt = self._rebuild(latents, latents.plain(step), step)
             filled = self.values * self.care + rebuilt * (1 - self.care)
             values = analyse(self.backend, filled, latents.layout)
-            latents = Latents(self.backend, latents.layout, values)
+            latents = Latents(self.backend, latents.layout, values, latents.shells)
         return latents
 
 

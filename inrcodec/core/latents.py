@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -14,6 +15,7 @@ from inrcodec.core.backend import Backend
 from inrcodec.core.context import ContextNetwork, ContextState
 from inrcodec.core.fields.layout import BINS, Layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS
+from inrcodec.core.shells import ShellTable
 
 DEAD_ZONE_OFFSET = 0.4  # |x| rounds up above 0.6 when no rate is known
 LAMBDA = 0.12  # squared steps per bit, in the choice of latents
@@ -46,13 +48,27 @@ class Quantised:
 
 
 class Latents:
-    """Unquantised latents of a batch of chunks, (bands, batch, blocks) float32, and what is done to them."""
+    """Unquantised latents of a batch of chunks, (bands, batch, blocks) float32, and what is done to them.
 
-    def __init__(self, backend: Backend, layout: Layout, latents: Any) -> None:
+    With ``shells`` every band has a step of its own: latents are kept in units of their band's gain, so that
+    rates, distortions and the choice between them are in its own steps. Errors and energies are those of
+    voxels all the same.
+    """
+
+    def __init__(
+        self, backend: Backend, layout: Layout, latents: Any, shells: ShellTable | None = None
+    ) -> None:
         self.backend = backend
         self.layout = layout
-        self.latents = latents
+        self.shells = shells
         self.energy = self._per_chunk(latents * latents)
+        self.gains: Any = None
+        if shells is not None:
+            gains = shells.gains(layout)
+            self.gains = backend.asarray(gains.astype(np.float32))[:, None, None]
+            inverse = np.divide(1.0, gains, out=np.zeros_like(gains), where=gains > 0)
+            latents = latents * backend.asarray(inverse.astype(np.float32))[:, None, None]
+        self.latents = latents
 
     @property
     def batch(self) -> int:
@@ -60,7 +76,18 @@ class Latents:
 
     def chunk(self, at: int) -> Latents:
         """One chunk of the batch, as a batch of one."""
-        return Latents(self.backend, self.layout, self.latents[:, at : at + 1])
+        one = copy.copy(self)
+        one.latents, one.energy = self.latents[:, at : at + 1], self.energy[at : at + 1]
+        return one
+
+    @property
+    def coded(self) -> Array:
+        """Band indices that may be coded."""
+        return np.arange(self.layout.bands) if self.shells is None else self.shells.coded(self.layout)
+
+    def in_voxels(self, bands: Array, values: Any) -> Any:
+        """Latents of some bands, (n, batch, blocks), in the units of voxels."""
+        return values if self.gains is None else values * self.gains[self.backend.asarray(bands)]
 
     def _per_chunk(self, values: Any) -> Array:
         """Sum over all but the batch axis: (batch,) float64."""
@@ -75,10 +102,11 @@ class Latents:
         xp = self.backend.xp
         scaled = self.latents / self._steps(step)
         values = xp.clip(xp.sign(scaled) * xp.floor(xp.abs(scaled) + DEAD_ZONE_OFFSET), -_LARGEST, _LARGEST)
-        return self._trim(np.arange(self.layout.bands), values)
+        coded = self.coded
+        return self._trim(coded, values if self.shells is None else values[self.backend.asarray(coded)])
 
     def plain_error(self, step: Array, samples: int = 2**16) -> Array:
-        """(batch,) estimate of the squared error of :meth:`plain`, from latents drawn at random.
+        """(batch,) estimate of the squared error of :meth:`plain`, from latents drawn at random; of one step.
 
         Not from every n-th: block grids and intervals share factors, and some blocks would never be seen.
         """
@@ -211,7 +239,7 @@ class Latents:
         return np.clip(out, -40, 40)
 
     def dequantise(self, q: Quantised, step: Array, offsets: Array) -> Any:
-        """Reconstructed latents of the active bands, (n, batch, blocks) float32."""
+        """Reconstructed latents of the active bands, (n, batch, blocks) float32, as they are kept here."""
         xp = self.backend.xp
         shift = self.backend.asarray((offsets.astype(np.float32) / 2**LATENT_BITS).T)[:, None, :, None]
         magnitude = xp.abs(q.values)
@@ -221,7 +249,8 @@ class Latents:
     def squared_error(self, q: Quantised, step: Array, offsets: Array) -> Array:
         """(batch,) squared error summed over voxels, which equals that summed over latents."""
         kept = self.latents[self.backend.asarray(q.bands)]
-        difference = kept - self.dequantise(q, step, offsets)
+        difference = self.in_voxels(q.bands, kept - self.dequantise(q, step, offsets))
+        kept = self.in_voxels(q.bands, kept)
         inside = self._per_chunk(difference * difference)
         return np.maximum(self.energy - self._per_chunk(kept * kept), 0.0) + inside
 

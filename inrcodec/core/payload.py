@@ -64,7 +64,7 @@ class Section(IntEnum):
     VERBATIM = 8
 
 
-TARGETS = ("none", "snr", "max_error", "ratio")
+TARGETS = ("none", "snr", "max_error", "ratio", "fsc")
 
 
 @dataclass

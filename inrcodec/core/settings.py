@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from inrcodec.core.volume import VolumeModel
 
-TargetKind = Literal["snr", "max_error", "ratio"]
+TargetKind = Literal["snr", "max_error", "ratio", "fsc"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Target:
     ``snr``: dB, variance of the represented voxels over mean squared error, the error of all voxels summed
     and divided by the number of represented ones (those that differ from a background as common as 5 % of
     the voxels, or lie above the threshold). ``max_error``: density units, every voxel, in the output dtype.
-    ``ratio``: original bytes over payload bytes.
+    ``ratio``: original bytes over payload bytes. ``fsc``: correlation with the original in every Fourier
+    shell up to a resolution; of a volume, never of a chunk alone.
     """
 
     kind: TargetKind = "snr"
@@ -34,17 +35,22 @@ class Target:
             raise ValueError(f"ratio must be at least 1, got {self.value}")
         if self.kind == "snr" and not -20 <= self.value <= 200:
             raise ValueError(f"snr must be between -20 and 200 dB, got {self.value}")
+        if self.kind == "fsc" and not 0.1 <= self.value <= 0.9999999:
+            raise ValueError(f"fsc must be between 0.1 and 0.9999999, got {self.value}")
 
 
 def parse_target(
-    snr: float | None = None, max_error: float | None = None, ratio: float | None = None
+    snr: float | None = None,
+    max_error: float | None = None,
+    ratio: float | None = None,
+    fsc: float | None = None,
 ) -> Target:
     """The one target given; ``snr=30`` when none is.
 
     Raises:
         ValueError: more than one is given, or the value makes no sense.
     """
-    given: dict[TargetKind, float | None] = {"snr": snr, "max_error": max_error, "ratio": ratio}
+    given: dict[TargetKind, float | None] = {"snr": snr, "max_error": max_error, "ratio": ratio, "fsc": fsc}
     named = [Target(kind, float(value)) for kind, value in given.items() if value is not None]
     if len(named) > 1:
         raise ValueError(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from inrcodec.core import corrections, occupancy
+from inrcodec.core import corrections
 from inrcodec.core.backend import Backend, get_backend
 from inrcodec.core.choosing import ERROR_RATIOS, beyond
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fitting import candidate_blocks, fit_latents
-from inrcodec.core.latents import Latents
 from inrcodec.core.payload import dtype_code
 from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS, FIRST_BLOCKS, Preset
@@ -30,15 +28,13 @@ from inrcodec.core.volume_sample import (
     secant_step,
     shared_step,
 )
+from inrcodec.core.volume_training import ROUNDS, Progress, choose_cell, train_once
 
 Array = np.ndarray[Any, Any]
-Progress = Callable[[float], None]
 
 _SAMPLE = 2**22  # voxels that block length and networks are chosen on
 _EXACT = 2**26  # voxels up to which the step is set on the whole volume, not on a sample
-_LATENTS = 3_000_000  # most latents trained on
 _MARGIN = 1.003  # of the squared error, kept in hand where the step is set by an estimate
-_ROUNDS = 2
 _SETTLINGS = 3  # times the step is corrected by the error of the whole volume
 _SPENT = 0.98  # of the error allowed: enough
 
@@ -66,6 +62,8 @@ def fit(
         ValueError: shapes that do not go together.
     """
     dtype_code(np.dtype(volume.dtype))
+    if settings.target.kind == "fsc":
+        raise ValueError("fsc is fitted by fit_fsc")
     if len(chunk_shape) != len(volume.shape) or min(chunk_shape) < 1:
         raise ValueError(f"chunks of shape {chunk_shape} do not fit a volume of shape {tuple(volume.shape)}")
     preset = EFFORTS[settings.effort]
@@ -85,7 +83,7 @@ def fit(
     block, step = _choose_block(backend, sample, unit, settings, preset, budget)
     report(0.3)
     parts = make_parts(backend, sample, unit, block, None)
-    cell = _choose_cell(backend, sample, unit, block, step, preset)
+    cell = choose_cell(backend, sample, unit, block, step, preset)
     if cell is not None:
         parts = make_parts(backend, sample, unit, block, cell)
     network, step = _train(parts, step, preset, settings, budget, lambda f: report(0.3 + 0.5 * f))
@@ -155,30 +153,6 @@ def _bound_budget(parts: list[Part], bound: float, count: int) -> tuple[float, f
     return best[1], best[2]
 
 
-def _choose_cell(
-    backend: Backend, sample: list[Prepared], unit: float, block: int, step: float, preset: Preset
-) -> int | None:
-    """The occupancy cell size that saves the most bits over the sample, or None."""
-    masked = [p for p in sample if p.background is not None and not p.threshold]
-    if not masked or not preset.masks:
-        return None
-    steps = np.array([step])
-
-    def bits(cell: int | None) -> float:
-        total = 0.0
-        for part in make_parts(backend, masked, unit, block, cell):
-            latents = part.voxels.fill(part.latents, steps, preset.fills)
-            total += float(latents.cost(latents.plain(steps), [prior()]).bits[0])
-            if cell is not None:
-                total += 8 * len(occupancy.compress(part.prepared.represented, cell))
-        return total
-
-    options: dict[int | None, float] = {None: bits(None)}
-    for cell in occupancy.CELLS[-preset.masks :]:
-        options[cell] = bits(cell)
-    return min(options, key=lambda c: options[c])
-
-
 def _train(
     parts: list[Part], step: float, preset: Preset, settings: Settings, budget: float, report: Progress
 ) -> tuple[ContextNetwork, float]:
@@ -186,7 +160,7 @@ def _train(
     network = prior()
     fitted = [part.voxels.fill(part.latents, np.array([step]), preset.fills) for part in parts]
     chosen = [latents.plain(np.array([step])) for latents in fitted]
-    for turn in range(_ROUNDS + 1):
+    for turn in range(ROUNDS + 1):
         steps = np.array([step])
         chosen = [
             latents.rate_distortion(q, steps, [network]) for latents, q in zip(fitted, chosen, strict=True)
@@ -197,47 +171,9 @@ def _train(
         )
         if settings.target.kind == "snr" and error > 0:
             step *= float(np.clip((budget / (_MARGIN * error)) ** (1 / 1.5), 0.5, 2))
-        if turn < _ROUNDS and preset.fit_steps:
-            network = _train_once(fitted, chosen, network, preset, turn, report)
+        if turn < ROUNDS and preset.fit_steps:
+            network = train_once(fitted, chosen, network, preset, turn, report)
     return network, step
-
-
-def _train_once(
-    fitted: list[Latents],
-    chosen: list[Any],
-    network: ContextNetwork,
-    preset: Preset,
-    turn: int,
-    report: Progress,
-) -> ContextNetwork:
-    from inrcodec.core import training
-
-    rng = np.random.default_rng(turn)
-    total = sum(len(q.bands) * latents.layout.blocks for latents, q in zip(fitted, chosen, strict=True))
-    features, magnitudes = [], []
-    for latents, q in zip(fitted, chosen, strict=True):
-        count = len(q.bands) * latents.layout.blocks
-        if not count:
-            continue
-        table = latents.backend.to_numpy(latents.features(q))[0]
-        size = np.abs(latents.backend.to_numpy(q.values)).reshape(-1)
-        some = rng.choice(count, max(1, int(count * min(1.0, _LATENTS / total))), replace=False)
-        features.append(table[:, some])
-        magnitudes.append(size[some])
-    if not features:
-        return network
-    device = fitted[0].backend.device
-    (trained,) = training.train(
-        training.as_tensor(np.concatenate(features, axis=1)[None], device),
-        training.as_tensor(np.concatenate(magnitudes)[None], device),
-        [network],
-        steps=preset.fit_steps,
-        sample=16384,
-        learning_rate=4e-3,
-        seed=turn,
-        progress=lambda f: report((turn + f) / _ROUNDS),
-    )
-    return trained
 
 
 def _settle(

@@ -15,6 +15,7 @@ from inrcodec.core.latents import Latents
 from inrcodec.core.prepare import Prepared, prepare
 from inrcodec.core.prior import prior
 from inrcodec.core.settings import Target
+from inrcodec.core.shells import ShellTable
 
 
 @dataclass(eq=False)
@@ -65,7 +66,12 @@ def allowed_error(volume: Any, boxes: list[Any], threshold: float | None, target
 
 
 def make_parts(
-    backend: Backend, sample: list[Prepared], unit: float, block: int, cell: int | None
+    backend: Backend,
+    sample: list[Prepared],
+    unit: float,
+    block: int,
+    cell: int | None,
+    shells: ShellTable | None = None,
 ) -> list[Part]:
     """Analyse chunks in units of a density; voxels outside occupied cells do not matter."""
     parts = []
@@ -73,7 +79,7 @@ def make_parts(
         masked = chunk.background is not None and (cell is not None or chunk.threshold)
         occupied = chunk.occupied(cell or 1) if masked else None
         values = (chunk.values - chunk.offset)[None] / unit
-        voxels = Voxels(backend, values, chunk.care(occupied))
+        voxels = Voxels(backend, values, chunk.care(occupied), shells)
         parts.append(Part(chunk, voxels, voxels.analyse(block)))
     return parts
 

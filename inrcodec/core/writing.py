@@ -144,6 +144,7 @@ class FieldWriter:
             envelope=envelope,
             background=self.chunk.background,
             box=self.chunk.box,
+            shells=None if self.volume is None else self.volume.shells,
         )
         target = self.settings.target
         payload = Payload(

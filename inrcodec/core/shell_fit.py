@@ -1,0 +1,286 @@
+"""Volume scope with a Fourier-shell target: steps by radial shell, in a closed loop.
+
+Every radial bin of spatial frequency has a weight, the price of an error in it. Weights give steps
+(:mod:`inrcodec.core.leakage`), steps give errors: predicted from latents while block length and network are
+chosen, measured on the decoded volume in the end. A bin with more error than the target allows gets a higher
+weight, one with less a lower one, until each has what it may have and no less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core.backend import Backend, get_backend
+from inrcodec.core.context import ContextNetwork
+from inrcodec.core.fields.layout import get_layout
+from inrcodec.core.fitting import candidate_blocks
+from inrcodec.core.latents import Latents, Quantised
+from inrcodec.core.leakage import MAX_BINS, Leakage, nodes, table
+from inrcodec.core.prepare import Prepared
+from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS, FIRST_BLOCKS, Preset
+from inrcodec.core.prior import prior
+from inrcodec.core.settings import Settings
+from inrcodec.core.shells import MAX_NODES, ShellTable
+from inrcodec.core.volume import VolumeModel
+from inrcodec.core.volume_sample import Part, chunk_boxes, make_parts, prepared
+from inrcodec.core.volume_training import ROUNDS, Progress, choose_cell, train_once
+from inrcodec.fourier_shell import FourierShells, ShellReference
+
+Array = np.ndarray[Any, Any]
+
+_SAMPLE = 2**22  # voxels that block length and networks are chosen on
+_BALANCINGS = 4  # rounds of predicted errors for each block length
+_WEAKEST = 1e-16  # of the strongest shell's power: below, nothing is left of float64
+_NONZERO = 3e-4  # share of latents about a node that are not zero, for it to be coded
+
+
+class ShellBudget:
+    """What a target allows, in radial bins.
+
+    Args:
+        reference: the volume's shells up to the resolution.
+        fsc: the target.
+        unit: density; errors are in squares of it.
+
+    Attributes:
+        width: of a bin, 1/angstrom.
+        bins: their number; the first lies around frequency zero, of which no shell speaks.
+        allowed: (bins,) squared error, summed over voxels.
+        start: (bins,) weights: inverse mean squared error of a coefficient.
+    """
+
+    def __init__(self, reference: ShellReference, fsc: float, unit: float) -> None:
+        shells = reference.shells
+        self.fsc = fsc
+        self.width = max(shells.pixel, 0.5 / float(shells.voxel_size.max()) / MAX_BINS)
+        frequency = shells.frequency[: reference.limit]
+        self._bin = np.rint(frequency / self.width).astype(np.intp)
+        self._bin = np.maximum(self._bin, 1)
+        self.bins = int(self._bin.max()) + 1
+        voxels = float(np.prod(shells.shape))
+        power = np.bincount(self._bin, reference.power, self.bins) / voxels / unit**2
+        count = np.bincount(self._bin, shells.coefficients[: reference.limit], self.bins)
+        power[0], count[0] = power[1] / count[1], 1.0
+        power = np.maximum(power, max(power.max(), 1e-300) * _WEAKEST)
+        self.allowed = power * (fsc**-2.0 - 1)
+        self.start = count / self.allowed
+
+    def worst(self, relative: Array) -> Array:
+        """(bins,) largest of the shells' relative errors in each bin."""
+        out = np.zeros(self.bins)
+        np.maximum.at(out, self._bin, relative)
+        out[0] = out[1]
+        return out
+
+
+@dataclass(eq=False)
+class ShellFit:
+    """A volume's fit on its sample, ready for the closed loop over the whole volume."""
+
+    weight: Array
+    leakage: Leakage
+    model: VolumeModel
+    unit: float
+    cutoff: int
+
+    def with_weight(self, weight: Array, cutoff: int) -> ShellFit:
+        """The fit with other weights of bins."""
+        step, shells = table(self.leakage.weights(weight), cutoff)
+        model = replace(self.model, step=step * self.unit, shells=shells)
+        return replace(self, weight=weight, model=model, cutoff=cutoff)
+
+
+class SampleFit:
+    """Chooses block length, weights, occupancy cell and network on a sample of chunks.
+
+    Args:
+        sample: prepared chunks.
+        share: of the volume that they are.
+        layout_shape: (d, h, w) of a chunk.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        sample: list[Prepared],
+        share: float,
+        layout_shape: tuple[int, int, int],
+        budget: ShellBudget,
+        voxel_size: Array,
+        unit: float,
+        settings: Settings,
+        report: Progress,
+    ) -> None:
+        self.backend = backend
+        self.sample = sample
+        self.share = share
+        self.shape = layout_shape
+        self.budget = budget
+        self.voxel_size = voxel_size
+        self.unit = unit
+        self.settings = settings
+        self.preset: Preset = EFFORTS[settings.effort]
+        self.report = report
+
+    def run(self) -> ShellFit:
+        """The fit of the block length that takes the fewest bits."""
+        block, weight = self._choose_block()
+        self.report(0.3)
+        leakage = self._leakage(block)
+        step, shells = table(leakage.weights(weight))
+        cell = choose_cell(self.backend, self.sample, self.unit, block, step, self.preset, shells)
+        parts = make_parts(self.backend, self.sample, self.unit, block, cell)
+        network, weight, cutoff = self._train(parts, leakage, weight)
+        model = VolumeModel(step * self.unit, block, network.to_bytes(prior()), cell=cell)
+        return ShellFit(weight, leakage, model, self.unit, MAX_NODES).with_weight(weight, cutoff)
+
+    def _leakage(self, block: int) -> Leakage:
+        return Leakage(get_layout(self.shape, block), self.voxel_size, self.budget.width, self.budget.bins)
+
+    def _choose_block(self) -> tuple[int, Array]:
+        tried: dict[int, tuple[float, Array]] = {}
+
+        def attempt(block: int) -> None:
+            tried[block] = self._bits(block)
+
+        wanted = self.settings.block
+        first = [wanted] if wanted is not None else candidate_blocks(self.shape, FIRST_BLOCKS)
+        for block in first:
+            attempt(block)
+        lengths = [] if wanted is not None else candidate_blocks(self.shape, (*FIRST_BLOCKS, *BLOCK_LENGTHS))
+        while len(tried) < self.preset.blocks:
+            best = min(tried, key=lambda b: tried[b][0])
+            rest = [b for b in lengths if b not in tried]
+            if not rest:
+                break
+            attempt(min(rest, key=lambda b: abs(np.log(b / best))))
+        block = min(tried, key=lambda b: tried[b][0])
+        return block, tried[block][1]
+
+    def _bits(self, block: int) -> tuple[float, Array]:
+        """Estimated bits of the sample at the target, quantised plainly, and the weights of its bins."""
+        leakage, weight = self._leakage(block), self.budget.start
+        parts = make_parts(self.backend, self.sample, self.unit, block, None)
+        bits = 0.0
+        for turn in range(_BALANCINGS + 1):
+            step, shells = table(leakage.weights(weight))
+            steps, energy, bits = np.array([step]), np.zeros(MAX_NODES), 0.0
+            for part in parts:
+                latents = reweighted(part, shells)
+                q = latents.plain(steps)
+                if turn == _BALANCINGS:
+                    bits += float(latents.cost(q, [prior()]).bits[0])
+                else:
+                    energy += node_error(latents, q, steps)
+            if turn < _BALANCINGS:
+                weight = moved(weight, self._predicted(leakage, energy))
+        return bits, weight
+
+    def _predicted(self, leakage: Leakage, energy: Array) -> Array:
+        """(bins,) error over what is allowed."""
+        relative = leakage.error(energy) / (self.share * self.budget.allowed)
+        relative[0] = relative[min(1, len(relative) - 1)]
+        return relative
+
+    def _train(self, parts: list[Part], leakage: Leakage, weight: Array) -> tuple[ContextNetwork, Array, int]:
+        """Rounds of choosing latents, balancing the bins and training one network on all parts."""
+        network = prior()
+        chosen: list[Quantised] = []
+        fitted: list[Latents] = []
+        for turn in range(2 * ROUNDS + 1):
+            step, shells = table(leakage.weights(weight))
+            steps = np.array([step])
+            before, fitted, energy = chosen, [], np.zeros(MAX_NODES)
+            chosen = []
+            for i, part in enumerate(parts):
+                latents = part.voxels.fill(reweighted(part, shells), steps, self.preset.fills)
+                q = before[i] if before else latents.plain(steps)
+                q = latents.rate_distortion(q, steps, [network])
+                fitted.append(latents)
+                chosen.append(q)
+                energy += node_error(latents, q, steps)
+            weight = moved(weight, self._predicted(leakage, energy))
+            if turn % 2 and self.preset.fit_steps:
+                network = train_once(
+                    fitted, chosen, network, self.preset, turn // 2, lambda f: self.report(0.3 + 0.3 * f)
+                )
+        return network, weight, _cutoff(fitted, chosen)
+
+
+def reweighted(part: Part, shells: ShellTable) -> Latents:
+    """A part's latents with the steps of a table."""
+    return Latents(part.latents.backend, part.latents.layout, part.latents.latents, shells)
+
+
+def moved(weight: Array, relative: Array, most: float = 2.5) -> Array:
+    """Weights after bins had these errors, relative to those allowed."""
+    return np.asarray(weight * np.clip(relative, 1 / most, most))
+
+
+def node_error(latents: Latents, q: Quantised, step: Array) -> Array:
+    """(MAX_NODES,) squared error of latents near each node, in squares of the voxels' unit."""
+    xp = latents.backend.xp
+
+    def total(values: Any) -> Array:
+        return latents.backend.to_numpy(xp.sum(values * values, axis=(1, 2))).astype(np.float64)
+
+    out = total(latents.latents)
+    if len(q.bands):
+        kept = latents.latents[latents.backend.asarray(q.bands)]
+        out[q.bands] = total(kept - latents.dequantise(q, step, latents.offsets(q, step)))
+    if latents.shells is not None:
+        out = out * latents.shells.gains(latents.layout) ** 2
+    return np.bincount(nodes(latents.layout), out, MAX_NODES)
+
+
+def _cutoff(fitted: list[Latents], chosen: list[Quantised]) -> int:
+    """Nodes of a table that ends where next to all latents are zero."""
+    nonzero, count = np.zeros(MAX_NODES), np.zeros(MAX_NODES)
+    for latents, q in zip(fitted, chosen, strict=True):
+        node = nodes(latents.layout)
+        count += np.bincount(node, minlength=MAX_NODES) * latents.layout.blocks
+        if len(q.bands):
+            held = latents.backend.to_numpy((q.values != 0).sum(axis=(1, 2))).astype(np.float64)
+            nonzero += np.bincount(node[q.bands], held, MAX_NODES)
+    worth = np.flatnonzero(nonzero > _NONZERO * np.maximum(count, 1))
+    return min(MAX_NODES, (int(worth[-1]) if worth.size else 0) + 2)
+
+
+def fit_shells(
+    volume: Array,
+    settings: Settings,
+    chunk_shape: tuple[int, int, int],
+    reference: ShellReference,
+    *,
+    device: str,
+    report: Progress,
+) -> ShellFit | None:
+    """The fit of a volume on a sample of its chunks; None where no chunk can be a field.
+
+    Args:
+        volume: (d, h, w), whole chunks: padded as a store pads it.
+        settings: with an ``fsc`` target.
+        reference: the unpadded volume's shells.
+        device: as for :func:`encode_many`.
+        report: called with the fraction done.
+    """
+    backend = get_backend("numpy" if settings.effort == 0 and device == "auto" else device)
+    boxes = list(chunk_boxes(volume.shape, chunk_shape))
+    np.random.default_rng(0).shuffle(boxes)
+    wanted = max(1, _SAMPLE // int(np.prod(chunk_shape)))
+    sample: list[Prepared] = []
+    seen = 0  # chunks that hold nothing are part of what the sample stands for
+    while seen < len(boxes) and len(sample) < wanted:
+        sample += prepared(volume, [boxes[seen]], settings.threshold, 1)
+        seen += 1
+    if not sample:
+        return None
+    unit = max(p.scale for p in sample)
+    shells: FourierShells = reference.shells
+    budget = ShellBudget(reference, settings.target.value, unit)
+    return SampleFit(
+        backend, sample, seen / len(boxes), chunk_shape, budget, shells.voxel_size, unit, settings, report
+    ).run()

@@ -1,0 +1,92 @@
+"""What every volume fit does on its sample: choose an occupancy cell, train one network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core import occupancy
+from inrcodec.core.backend import Backend
+from inrcodec.core.context import ContextNetwork
+from inrcodec.core.latents import Latents
+from inrcodec.core.prepare import Prepared
+from inrcodec.core.presets import Preset
+from inrcodec.core.prior import prior
+from inrcodec.core.shells import ShellTable
+from inrcodec.core.volume_sample import make_parts
+
+Progress = Callable[[float], None]
+
+ROUNDS = 2  # of choosing latents and training on them
+_LATENTS = 3_000_000  # most latents trained on
+
+
+def choose_cell(
+    backend: Backend,
+    sample: list[Prepared],
+    unit: float,
+    block: int,
+    step: float,
+    preset: Preset,
+    shells: ShellTable | None = None,
+) -> int | None:
+    """The occupancy cell size that saves the most bits over the sample, or None."""
+    masked = [p for p in sample if p.background is not None and not p.threshold]
+    if not masked or not preset.masks:
+        return None
+    steps = np.array([step])
+
+    def bits(cell: int | None) -> float:
+        total = 0.0
+        for part in make_parts(backend, masked, unit, block, cell, shells):
+            latents = part.voxels.fill(part.latents, steps, preset.fills)
+            total += float(latents.cost(latents.plain(steps), [prior()]).bits[0])
+            if cell is not None:
+                total += 8 * len(occupancy.compress(part.prepared.represented, cell))
+        return total
+
+    options: dict[int | None, float] = {None: bits(None)}
+    for cell in occupancy.CELLS[-preset.masks :]:
+        options[cell] = bits(cell)
+    return min(options, key=lambda c: options[c])
+
+
+def train_once(
+    fitted: list[Latents],
+    chosen: list[Any],
+    network: ContextNetwork,
+    preset: Preset,
+    turn: int,
+    report: Progress,
+) -> ContextNetwork:
+    """One network trained on the latents of all parts, from the network given."""
+    from inrcodec.core import training
+
+    rng = np.random.default_rng(turn)
+    total = sum(len(q.bands) * latents.layout.blocks for latents, q in zip(fitted, chosen, strict=True))
+    features, magnitudes = [], []
+    for latents, q in zip(fitted, chosen, strict=True):
+        count = len(q.bands) * latents.layout.blocks
+        if not count:
+            continue
+        table = latents.backend.to_numpy(latents.features(q))[0]
+        size = np.abs(latents.backend.to_numpy(q.values)).reshape(-1)
+        some = rng.choice(count, max(1, int(count * min(1.0, _LATENTS / total))), replace=False)
+        features.append(table[:, some])
+        magnitudes.append(size[some])
+    if not features:
+        return network
+    device = fitted[0].backend.device
+    (trained,) = training.train(
+        training.as_tensor(np.concatenate(features, axis=1)[None], device),
+        training.as_tensor(np.concatenate(magnitudes)[None], device),
+        [network],
+        steps=preset.fit_steps,
+        sample=16384,
+        learning_rate=4e-3,
+        seed=turn,
+        progress=lambda f: report((turn + f) / ROUNDS),
+    )
+    return trained
