@@ -72,7 +72,7 @@ def through_hdf5(volume: Array, chunk: int, folder: Path, pack: Pack, unpack: Un
             stored, options = pack(np.ascontiguousarray(volume[box]))
             refused = not _write(file, str(i), stored, options)
             if refused:
-                _write(file, str(i), stored, peers.BLOSC)
+                file.create_dataset(str(i), data=stored, chunks=stored.shape, **peers.BLOSC)
             fallbacks += refused
     encode_s = time.perf_counter() - start
     start = time.perf_counter()
