@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ModuleNotFoundError as error:
             if error.name in {"zarr", "mrcfile", "tqdm"}:
                 return _fail(f"{_EXTRA} ({error.name} is missing)")
+            if error.name == "matplotlib":
+                return _fail("a plot needs matplotlib: pip install matplotlib")
             if error.name == "torch":
                 return _fail("training needs PyTorch: install torch, or use --effort 0")
             raise
@@ -76,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         "--max-error", type=float, metavar="E", help="largest error of any voxel, density units"
     )
     target.add_argument("--ratio", type=float, metavar="R", help="original bytes over payload bytes")
+    target.add_argument(
+        "--fsc", type=float, metavar="C", help="Fourier shell correlation in every shell up to the resolution"
+    )
+    sub.add_argument(
+        "--resolution", type=float, metavar="A", help="angstrom, for --fsc (default: from the map's spectrum)"
+    )
     sub.add_argument("--chunks", type=int, default=64, metavar="N", help="longest chunk edge (default: 64)")
     sub.add_argument(
         "--effort", type=int, default=3, metavar="0-9", help="0 needs no PyTorch, 9 is the best (default: 3)"
@@ -97,6 +105,13 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("verify", _verify, "Compare a store with its map; exit code 1 when the target is not met.")
     sub.add_argument("map", metavar="MAP")
     sub.add_argument("store", metavar="STORE")
+    sub.add_argument("--plot", metavar="PNG", help="save the Fourier shell correlation as a picture")
+    sub.add_argument(
+        "--half-maps",
+        nargs=2,
+        metavar=("A", "B"),
+        help="compress two half-maps as STORE was, and say what that changes at their FSC of 0.143",
+    )
     sub.add_argument("--permissive", action="store_true", help="read maps that break the MRC standard")
 
     sub = command("demo", _demo, "Compress a generated map, read it back, and compare with other codecs.")
@@ -115,7 +130,8 @@ def _compress(options: argparse.Namespace) -> int:
         result = maps.compress(
             options.map,
             options.store,
-            target=parse_target(options.snr, options.max_error, options.ratio),
+            target=parse_target(options.snr, options.max_error, options.ratio, options.fsc),
+            resolution=options.resolution,
             chunks=options.chunks,
             effort=options.effort,
             threshold=options.threshold,
@@ -148,11 +164,19 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from inrcodec import maps, report
+    from inrcodec import half_maps, maps, report
 
     with report.Bars() as bars:
         result = maps.verify(options.map, options.store, permissive=options.permissive, progress=bars)
-    print("\n".join(report.lines(result)))
+        halves = None
+        if options.half_maps:
+            first, second = options.half_maps
+            halves = half_maps.compare(
+                first, second, options.store, permissive=options.permissive, progress=bars
+            )
+    print("\n".join(report.lines(result) + (half_maps.lines(halves) if halves is not None else [])))
+    if options.plot:
+        report.plot_fsc(result, options.plot)
     return OK if result.met else NOT_MET
 
 

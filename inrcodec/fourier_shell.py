@@ -236,3 +236,18 @@ def relative_error(correlation: Array, fsc: float) -> Array:
     found = np.clip(correlation, 1e-6, 1.0)
     error: Array = (found**-2.0 - 1) / (fsc**-2.0 - 1)
     return error
+
+
+def crossing(frequency: Array, correlation: Array, level: float) -> float | None:
+    """Angstrom at which a correlation first falls below a level, between shells by linear interpolation.
+
+    None where it never does. A curve below the level from its first shell on crosses at that shell.
+    """
+    below = np.flatnonzero(correlation < level)
+    if not below.size:
+        return None
+    at = int(below[0])
+    if at == 0:
+        return float(1 / frequency[0])
+    share = (correlation[at - 1] - level) / (correlation[at - 1] - correlation[at])
+    return float(1 / (frequency[at - 1] + share * (frequency[at] - frequency[at - 1])))

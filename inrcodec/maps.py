@@ -20,7 +20,7 @@ from inrcodec import store as stores
 from inrcodec.codec import INRCodec
 from inrcodec.core import Settings, Target
 from inrcodec.mrc import MRCVolume, open_volume, partial_path, write_mrc
-from inrcodec.quality import Quality, measure, rescaled_step
+from inrcodec.quality import Quality, measure, rescaled_step, with_fsc
 from inrcodec.store import PathLike, Sizes
 
 Array = np.ndarray[Any, Any]
@@ -42,6 +42,8 @@ class Result:
         met: whether every voxel taken together meets it.
         rewrites: how often the step was corrected and the array written again.
         fsc: spatial frequency in 1/angstrom and correlation with the original; None where not computed.
+        resolution: angstrom up to which an ``fsc`` target holds.
+        estimated: whether the resolution is an estimate from the map's own spectrum.
     """
 
     target: Target
@@ -50,6 +52,8 @@ class Result:
     met: bool
     rewrites: int = 0
     fsc: tuple[Array, Array] | None = None
+    resolution: float | None = None
+    estimated: bool = False
 
 
 def _silent(stage: str, fraction: float) -> None:
@@ -61,6 +65,7 @@ def compress(
     store: PathLike,
     *,
     target: Target,
+    resolution: float | None = None,
     chunks: int = 64,
     effort: int = 3,
     threshold: float | None = None,
@@ -80,6 +85,7 @@ def compress(
         source: MRC file, see :func:`inrcodec.mrc.open_volume`, also for ``permissive``.
         store: directory to be made.
         target, effort, threshold, device: as for :class:`inrcodec.INRCodec`.
+        resolution: angstrom up to which an ``fsc`` target holds; None estimates it.
         chunks: longest chunk edge in voxels; each axis is divided evenly into as few chunks as that allows.
         zarr_format: 2 or 3.
         overwrite: replace an existing zarr store, once the new one is complete.
@@ -95,6 +101,14 @@ def compress(
         raise ValueError(f"chunks must be at least 1, got {chunks}")
     volume = open_volume(source, permissive=permissive)
     chunk_shape = _chunk_shape(volume, chunks)
+    known = all(size > 0 for size in volume.voxel_size)
+    scale: dict[str, Any] = {}
+    if target.kind == "fsc":
+        if resolution is not None and not known:
+            raise ValueError(f"{source} says no voxel size: a resolution in angstrom means nothing")
+        scale = {"resolution": resolution, "voxel_size": volume.voxel_size if known else 1.0}
+    elif resolution is not None:
+        raise ValueError("a resolution belongs to an fsc target")
     codec = INRCodec.fit(
         volume.data,
         chunks=chunk_shape,
@@ -102,6 +116,7 @@ def compress(
         threshold=threshold,
         device=device,
         progress=bind(progress, "training"),
+        **scale,
         **{target.kind: target.value},
     )
     partial = partial_path(store)
@@ -114,16 +129,21 @@ def compress(
                 root, volume.data, codec, chunk_shape, volume.axes, bind(progress, stage)
             )
             quality, sizes = measure(volume.data, decoded, threshold), stores.sizes(volume.data, partial)
+            quality = with_fsc(quality, codec.settings, volume.data, decoded)
             met = quality.meets(target, sizes.ratio)
             if codec.volume is None or not _worth_correcting(target, quality, sizes, met, len(tried)):
                 break
             tried.append((codec.volume.step, quality.snr if target.kind == "snr" else sizes.ratio))
-            codec = _with_step(codec, rescaled_step(target, tried), device)
+            # an fsc fit has measured what it wrote: what little is missed is mended for all shells alike
+            is_fsc = target.kind == "fsc"
+            step = 0.98 * codec.volume.step if is_fsc else rescaled_step(target, tried)
+            codec = _with_step(codec, step, device)
         root.attrs.update(ngff.attributes(volume, Path(source).name.split(".")[0], zarr_format))
         root.attrs[stores.ATTRIBUTE] = {
             "version": 1,
             "source": Path(source).name,
             "target": {target.kind: target.value},
+            **({"resolution_estimated": resolution is None} if target.kind == "fsc" else {}),
             "decoded_sha256": _sha256(decoded),
             "mrc": {
                 "encoding": "zlib, base64",
@@ -135,7 +155,16 @@ def compress(
         stores.move_into_place(partial, store)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Result(target, sizes, quality, met, len(tried))
+    return Result(
+        target,
+        sizes,
+        quality,
+        met,
+        len(tried),
+        fsc=_fsc(volume, decoded) if target.kind == "fsc" else None,
+        resolution=None if codec.volume is None else codec.volume.resolution,
+        estimated=target.kind == "fsc" and resolution is None,
+    )
 
 
 def decompress(
@@ -175,7 +204,7 @@ def verify(
     Raises:
         OSError, ValueError: one of them cannot be read, or they differ in shape or dtype.
     """
-    array, _ = stores.open_store(store)
+    array, attributes = stores.open_store(store)
     settings = stores.settings_of(array)
     volume = open_volume(source, permissive=permissive)
     original = volume.data
@@ -186,8 +215,17 @@ def verify(
     decoded = stores.read_array(array, bind(progress, "decoding"))
     sizes = stores.sizes(original, store)
     quality = measure(original, decoded, settings.threshold)
+    quality = with_fsc(quality, settings, original, decoded)
     met = quality.meets(settings.target, sizes.ratio)
-    return Result(settings.target, sizes, quality, met, fsc=_fsc(volume, decoded))
+    return Result(
+        settings.target,
+        sizes,
+        quality,
+        met,
+        fsc=_fsc(volume, decoded),
+        resolution=None if settings.volume is None else settings.volume.resolution,
+        estimated=bool(attributes.get("resolution_estimated", False)),
+    )
 
 
 def _chunk_shape(volume: MRCVolume, longest: int) -> tuple[int, ...]:
@@ -203,6 +241,8 @@ def _chunk_shape(volume: MRCVolume, longest: int) -> tuple[int, ...]:
 def _worth_correcting(target: Target, quality: Quality, sizes: Sizes, met: bool, rewrites: int) -> bool:
     if target.kind == "max_error" or rewrites >= _REWRITES or not quality.exact_specials:
         return False
+    if target.kind == "fsc":
+        return not met
     value, excess = (
         (quality.snr, target.value + _EXCESS_DB)
         if target.kind == "snr"

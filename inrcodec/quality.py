@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from inrcodec import metrics
-from inrcodec.core import Target
+from inrcodec.core import Settings, Target
+from inrcodec.fourier_shell import FourierShells, ShellReference
 
 Array = np.ndarray[Any, Any]
 
@@ -29,12 +30,14 @@ class Quality:
         max_error: density units, over the represented voxels where there is a threshold, else over all.
         background: the value of the voxels left out of the variance, or None.
         exact_specials: NaN and infinities came back as they were, and nowhere else.
+        min_fsc: smallest Fourier shell correlation up to the target's resolution; NaN where none was asked.
     """
 
     snr: float
     max_error: float
     background: float | None
     exact_specials: bool
+    min_fsc: float = math.nan
 
     def meets(self, target: Target, ratio: float) -> bool:
         """Whether the target holds; ``ratio`` is original bytes over payload bytes."""
@@ -42,6 +45,8 @@ class Quality:
             return False
         if target.kind == "max_error":
             return self.max_error <= target.value
+        if target.kind == "fsc":
+            return self.min_fsc >= target.value
         return (self.snr if target.kind == "snr" else ratio) >= target.value
 
 
@@ -96,3 +101,12 @@ def rescaled_step(target: Target, tried: Sequence[tuple[float, float]]) -> float
         slope = secant if 0.25 < secant / usual < 4 else usual
     move = (aim - points[-1][1]) / slope
     return math.exp(points[-1][0] + min(max(move, -math.log(4)), math.log(4)))
+
+
+def with_fsc(quality: Quality, settings: Settings, original: Array, decoded: Array) -> Quality:
+    """The quality with the smallest correlation up to the resolution of an ``fsc`` target."""
+    if settings.target.kind != "fsc" or settings.volume is None or settings.volume.resolution is None:
+        return quality
+    shells = FourierShells(original.shape, settings.volume.voxel_size or 1.0)
+    reference = ShellReference(original, shells, shells.up_to(settings.volume.resolution))
+    return replace(quality, min_fsc=float(reference.correlation(decoded).min()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from types import TracebackType
 from typing import Any
@@ -16,7 +17,6 @@ from inrcodec.store import Description, Sizes
 Array = np.ndarray[Any, Any]
 
 _LEVELS = (0.999, 0.99, 0.5)
-_ROWS = 8
 
 
 class Bars:
@@ -58,6 +58,7 @@ def lines(result: Result) -> list[str]:
     )
     out = [
         f"target          {target_words(result.target)}: {'met' if result.met else 'NOT MET'}",
+        *_resolution_lines(result.resolution, result.estimated),
         f"SNR             {quality.snr:.2f} dB (of the represented voxels{background})",
         f"largest error   {quality.max_error:.6g}",
         *_size_lines(result.sizes),
@@ -67,7 +68,7 @@ def lines(result: Result) -> list[str]:
     if result.rewrites:
         times = "once" if result.rewrites == 1 else f"{result.rewrites} times"
         out.append(f"step            corrected {times}, the array written again")
-    return out + (_fsc_lines(*result.fsc) if result.fsc is not None else [])
+    return out + (_fsc_lines(*result.fsc, result.resolution) if result.fsc is not None else [])
 
 
 def description(found: Description) -> list[str]:
@@ -86,6 +87,12 @@ def description(found: Description) -> list[str]:
     else:
         model = settings.volume
         out.append(f"scope           volume: step {model.step:.6g}, block {model.block}")
+        out += _resolution_lines(model.resolution, found.estimated)
+        if model.shells is not None:
+            out.append(
+                f"shells          steps at {len(model.shells.exponents)} nodes, "
+                f"none beyond {model.shells.cutoff:.3f} of the Nyquist frequency"
+            )
         out.append(f"weights         {len(model.weights)} bytes, in the array's metadata")
     out += _size_lines(found.sizes)
     out += [f"field           {name}: {count} chunks" for name, count in found.fields.items()]
@@ -94,7 +101,7 @@ def description(found: Description) -> list[str]:
 
 
 def target_words(target: Target) -> str:
-    unit = {"snr": " dB", "max_error": "", "ratio": ""}[target.kind]
+    unit = {"snr": " dB", "max_error": "", "ratio": "", "fsc": ""}[target.kind]
     return f"{target.kind} {target.value:g}{unit}"
 
 
@@ -113,16 +120,29 @@ def _size_lines(sizes: Sizes) -> list[str]:
     ]
 
 
-def _fsc_lines(frequency: Array, correlation: Array) -> list[str]:
-    worst = int(np.argmin(correlation))
-    out = [f"FSC             at least {correlation[worst]:.4f} ({_shell(frequency[worst])})"]
+def _resolution_lines(resolution: float | None, estimated: bool) -> list[str]:
+    if resolution is None:
+        return []
+    how = "estimated from the map's spectrum" if estimated else "as given"
+    return [f"resolution      {resolution:.3f} A, {how}"]
+
+
+def _fsc_lines(frequency: Array, correlation: Array, resolution: float | None = None) -> list[str]:
+    """Summary up to the resolution, or of all shells where none is known, and the curve."""
+    count = len(frequency)
+    if resolution is not None:
+        count = int(np.count_nonzero(frequency * resolution <= 1 + 1e-4))
+    worst = int(np.argmin(correlation[:count]))
+    out = [
+        f"FSC             at least {correlation[worst]:.6g} ({_shell(frequency[worst])}), "
+        f"mean {correlation[:count].mean():.6g}" + (" up to the resolution" if resolution else "")
+    ]
     for level in _LEVELS:
         crossing = fsc_crossing(frequency, correlation, level)
         where = f"from {_shell(crossing)}" if crossing is not None else "nowhere"
         out.append(f"FSC < {level:<9} {where}")
     out.append("    1/A         A     FSC")
-    rows = np.unique(np.linspace(0, len(frequency) - 1, _ROWS).round().astype(int))
-    return out + [f"{frequency[i]:7.4f}  {1 / frequency[i]:8.2f}  {correlation[i]:.4f}" for i in rows]
+    return out + [f"{f:7.4f}  {1 / f:8.2f}  {c:.6f}" for f, c in zip(frequency, correlation, strict=True)]
 
 
 def _shell(frequency: float) -> str:
@@ -131,3 +151,25 @@ def _shell(frequency: float) -> str:
 
 def _by(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
+
+
+def plot_fsc(result: Result, path: str) -> None:
+    """Save the Fourier shell correlation of a result as a picture.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is missing.
+        ValueError: the result has no curve, or the picture's kind is unknown.
+    """
+    if result.fsc is None:
+        raise ValueError("there is no Fourier shell correlation to plot: stack, or a box without shells")
+    figure: Any = importlib.import_module("matplotlib.figure").Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    frequency, correlation = result.fsc
+    axes.plot(frequency, correlation, label="original against decoded")
+    if result.target.kind == "fsc":
+        axes.axhline(result.target.value, color="grey", lw=0.8, ls="--", label="target")
+    if result.resolution is not None:
+        axes.axvline(1 / result.resolution, color="grey", lw=0.8, ls=":", label="resolution")
+    axes.set(xlabel="spatial frequency, 1/A", ylabel="Fourier shell correlation", ylim=(None, 1.02))
+    axes.legend()
+    figure.savefig(path, dpi=150)

@@ -69,7 +69,10 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Description:
-    """What a store says of itself; ``fields`` counts its chunks and ``sections`` their bytes."""
+    """What a store says of itself; ``fields`` counts its chunks and ``sections`` their bytes.
+
+    ``estimated`` says that the resolution of an ``fsc`` target is an estimate from the map's spectrum.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -81,6 +84,7 @@ class Description:
     chunks: int
     fields: dict[str, int]
     sections: dict[str, int]
+    estimated: bool = False
 
 
 def open_store(store: PathLike) -> tuple[Any, dict[str, Any]]:
@@ -195,6 +199,7 @@ def describe(store: PathLike) -> Description:
         math.prod(-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)),
         dict(fields.most_common()),
         dict(sections.most_common()),
+        bool(attributes.get("resolution_estimated", False)),
     )
 
 

@@ -212,7 +212,8 @@ def scale_index(parameters: list[np.ndarray], features: np.ndarray) -> list[int]
 class Latents:
     """The latents of a field, decoded in their order."""
 
-    def __init__(self, shape: tuple[int, ...], block: int, envelope: list[int]) -> None:
+    def __init__(self, shape: tuple[int, ...], block: int, envelope: list[int], shells: bytes | None) -> None:
+        self.shells = shells
         self.grid = tuple(len(split(n, block)) for n in shape)
         self.size = tuple(max(split(n, block)) for n in shape)
         self.envelope = envelope
@@ -230,6 +231,17 @@ class Latents:
     def radius(self, k: tuple[int, ...]) -> float:
         z, y, x = (a / n for a, n in zip(k, self.size, strict=True))
         return math.sqrt(z * z + y * y + x * x)
+
+    def multiplier(self, k: tuple[int, ...]) -> int:
+        node, part = divmod(int(512 * self.radius(k)), 8)
+        if self.shells is None or node + 1 >= len(self.shells):
+            return 0
+        octave, rest = divmod(self.shells[node] * (8 - part) + self.shells[node + 1] * part, 128)
+        with localcontext(prec=60):
+            return round(2**16 * Decimal(2) ** (Decimal(rest) / 128)) * 2**octave
+
+    def active(self, k: tuple[int, ...]) -> bool:
+        return self.envelope[self.bin(k)] > 0 and (self.shells is None or self.multiplier(k) > 0)
 
     def constants(self, k: tuple[int, ...]) -> list[int]:
         return [
@@ -274,7 +286,7 @@ class Latents:
 
     def decode(self, data: bytes, parameters: list[np.ndarray]) -> np.ndarray:
         stack = Stack(data)
-        bands = [k for k in product(*(range(n) for n in self.size)) if self.envelope[self.bin(k)]]
+        bands = [k for k in product(*(range(n) for n in self.size)) if self.active(k)]
         for shell in sorted({sum(k) for k in bands}):
             members = [k for k in bands if sum(k) == shell]
             for blocks in (self.even, self.odd):
@@ -355,6 +367,7 @@ def decode_field(
     dtype: np.dtype,
     shared: tuple[int, bytes] | None,
     priors: Path,
+    shells: bytes | None,
 ) -> np.ndarray:
     cursor = Cursor(sections[FIELD])
     flags, block, step, offset, *offsets = cursor.unpack("BBdd3b")
@@ -369,12 +382,18 @@ def decode_field(
         parameters = weights(sections.get(WEIGHTS), network, priors)
     else:
         prior, data = shared
-        assert network == zlib.crc32(data, prior)
+        digest = zlib.crc32(data, prior)
+        assert network == (digest if shells is None else zlib.crc32(shells, digest))
         parameters = weights(data, prior, priors)
     inner = tuple(size for _, size in box)
-    quantised = Latents(inner, block, envelope).decode(sections[LATENTS], parameters)
+    latents = Latents(inner, block, envelope, shells)
+    quantised = latents.decode(sections[LATENTS], parameters)
     shifts = np.array([0, *offsets])[np.minimum(np.abs(quantised), 3)]
-    units = synthesise(np.sign(quantised) * (64 * np.abs(quantised) + shifts), inner, block)
+    moved = np.sign(quantised) * (64 * np.abs(quantised) + shifts)
+    if shells is not None:
+        for k in product(*(range(n) for n in latents.size)):
+            moved[k] = np.rint(moved[k] * latents.multiplier(k) / 2**16)
+    units = synthesise(moved, inner, block)
     density = units * (step * 2.0**-26) + offset
     occupied = np.ones(inner, bool)
     if OCCUPANCY in sections:
@@ -389,13 +408,16 @@ def decode_field(
     return chunk
 
 
-def decode(payload: bytes, priors: Path, shared: tuple[int, bytes] | None = None) -> np.ndarray:
+def decode(
+    payload: bytes, priors: Path, shared: tuple[int, bytes] | None = None, shells: bytes | None = None
+) -> np.ndarray:
     """Decode one payload.
 
     Args:
         payload: the bytes.
         priors: folder of the prior's weight files.
         shared: prior number and weight bytes of the volume, for payloads of volume scope.
+        shells: the volume's table of shells, where it has one.
     """
     cursor = Cursor(payload[:-4])
     assert struct.unpack("<I", payload[-4:])[0] == zlib.crc32(payload[:-4])
@@ -416,5 +438,6 @@ def decode(payload: bytes, priors: Path, shared: tuple[int, bytes] | None = None
         volume = (1,) * (3 - len(shape)) + shape
         if len(shape) == 4:
             volume = (shape[0] * shape[1], *shape[2:])
-        chunk = decode_field(sections, volume, dtype, shared if field & 128 else None, priors)
+        scope = shared if field & 128 else None
+        chunk = decode_field(sections, volume, dtype, scope, priors, shells if field & 128 else None)
     return np.array(chunk.reshape(shape), order="F" if code & 64 else "C")

@@ -63,6 +63,35 @@ class TestCommands:
         assert code == 0
         assert f"{option[2:].replace('-', '_')} {value}: met" in out
 
+    def test_fourier_shell_correlation(self, here, run):
+        code, out, _ = run("compress", "a.mrc", "a.zarr", "--fsc", 0.95, "--effort", 0)
+        assert code == 0
+        assert "fsc 0.95: met" in out
+        assert "A, estimated from the map's spectrum" in out
+        code, out, _ = run("info", "a.zarr")
+        assert "A, estimated from the map's spectrum" in out
+        assert "of the Nyquist frequency" in out
+        arguments = ("compress", "a.mrc", "a.zarr", "--fsc", 0.95, "--resolution", 6, "--effort", 0)
+        assert run(*arguments, "--overwrite")[0] == 0
+        code, out, _ = run("verify", "a.mrc", "a.zarr")
+        assert code == 0
+        assert "resolution      6.000 A, as given" in out
+        assert "up to the resolution" in out
+
+    def test_a_missed_shell_is_said(self, here, run, volume):
+        run("compress", "a.mrc", "a.zarr", "--fsc", 0.95, "--effort", 0)
+        with mrcfile.new(here / "b.mrc", volume + np.float32(0.5) * volume[::-1]) as file:
+            file.voxel_size = 1.25
+        code, out, _ = run("verify", "b.mrc", "a.zarr")
+        assert code == 1
+        assert "fsc 0.95: NOT MET" in out
+
+    def test_a_plot(self, here, run):
+        pytest.importorskip("matplotlib")
+        run("compress", "a.mrc", "a.zarr", "--effort", 0)
+        assert run("verify", "a.mrc", "a.zarr", "--plot", "fsc.png")[0] == 0
+        assert (here / "fsc.png").read_bytes()[1:4] == b"PNG"
+
     def test_threshold(self, here, run):
         assert run("compress", "a.mrc", "a.zarr", "--threshold", 0.1, "--effort", 0)[0] == 0
         assert "threshold       0.1" in run("info", "a.zarr")[1]
@@ -116,6 +145,9 @@ class TestBadInput:
             (("compress", "a.mrc", "a.zarr", "--ratio", "0.5"), "ratio must be at least 1"),
             (("compress", "a.mrc", "a.zarr", "--max-error", "-1"), "max_error must be positive"),
             (("compress", "a.mrc", "a.zarr", "--snr", "nan"), "snr must be finite"),
+            (("compress", "a.mrc", "a.zarr", "--fsc", "1.5"), "fsc must be between"),
+            (("compress", "a.mrc", "a.zarr", "--resolution", "3"), "resolution belongs to an fsc target"),
+            (("compress", "a.mrc", "a.zarr", "--fsc", "0.9", "--resolution", "-3"), "resolution must be"),
             (("compress", "a.mrc", "a.zarr", "--chunks", "0"), "chunks must be at least 1"),
             (("compress", "a.mrc", "a.zarr", "--device", "abacus"), "device"),
             (("decompress", "no.zarr", "b.mrc"), "no.zarr is not a directory"),

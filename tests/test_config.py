@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import inrcodec
 from inrcodec.config import (
     check_chunk,
     parse_device,
@@ -72,3 +73,11 @@ def test_unknown_device_is_named() -> None:
 def test_unsupported_dtypes_are_named(dtype: str) -> None:
     with pytest.raises(TypeError, match=dtype):
         check_chunk((4, 4, 4), np.dtype(dtype))
+
+
+def test_fsc_needs_a_fitted_volume() -> None:
+    for make in (inrcodec.INRCodec, inrcodec.INRSerializer):
+        with pytest.raises(ValueError, match=r"fsc=0.99 is a target of a whole volume.*INRCodec.fit"):
+            make(fsc=0.99)
+    with pytest.raises(ValueError, match=r"INRCodec.fit"):
+        inrcodec.INRCodec.from_config({"id": "inr", "fsc": 0.99, "effort": 3})

@@ -24,7 +24,8 @@ PRIORS = Path(_SPEC.origin).parent / "core" / "data"
 def assert_same(payload: bytes, volume: VolumeModel | None = None) -> inrcodec.PayloadInfo:
     shared = None if volume is None else (volume.prior, volume.weights)
     expected = inrcodec.decode(payload, volume=volume)
-    decoded = reference_decoder.decode(payload, PRIORS, shared)
+    shells = None if volume is None or volume.shells is None else volume.shells.exponents
+    decoded = reference_decoder.decode(payload, PRIORS, shared, shells)
     assert decoded.dtype == expected.dtype
     assert decoded.shape == expected.shape
     assert decoded.tobytes("A") == expected.tobytes("A")
@@ -135,3 +136,14 @@ def test_without_a_field(order: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (6, 7, 8)).astype(np.uint8, order=order)
     assert assert_same(INRCodec(max_error=0.5, effort=0).encode(noise)).field == "lossless"
     assert assert_same(INRCodec().encode(np.full((6, 7, 8), -2.5, ">f8"))).field == "constant"
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<i2"])
+def test_steps_by_radial_shell(dtype: str) -> None:
+    volume = blobs((20, 18, 22), noise=0.0)
+    volume = (volume if dtype == "<f4" else 500 * volume).astype(dtype)
+    codec = INRCodec.fit(volume, fsc=0.99, resolution=4.0, voxel_size=1.0, chunks=(20, 18, 11), effort=0)
+    assert codec.volume is not None
+    assert codec.volume.shells is not None
+    for part in (volume[..., :11], volume[..., 11:]):
+        assert assert_same(codec.encode(part), codec.volume).field == "local-fourier"

@@ -56,10 +56,10 @@ def test_fsc():
     correlation = np.linspace(1, 0.4, 20)
     correlation[10:] = correlation[10:][::-1]  # it need not fall all the way
     lines = report.lines(result(fsc=(frequency, correlation)))
-    assert "FSC             at least 0.4000 (0.2750 1/A, 3.64 A)" in lines
+    assert "FSC             at least 0.4 (0.2750 1/A, 3.64 A), mean 0.7" in lines
     assert "FSC < 0.999     from 0.0500 1/A, 20.00 A" in lines
     assert "FSC < 0.5       from 0.2750 1/A, 3.64 A" in lines
-    assert sum("." in line and line.startswith(" 0.") for line in lines) == 8
+    assert sum("." in line and line.startswith(" 0.") for line in lines) == 20
 
 
 def test_crossing():

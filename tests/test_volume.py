@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from inrcodec.core import PayloadError, VolumeModel
 from inrcodec.core.context import PARAMETERS, ContextNetwork
 from inrcodec.core.prior import prior
+from inrcodec.core.shells import ShellTable
 
 
 def network(seed: int, spread: int) -> ContextNetwork:
@@ -75,3 +77,32 @@ def test_the_digest_tells_networks_apart() -> None:
     models = [VolumeModel(1.0, 16, network(seed, 9).to_bytes(prior())) for seed in range(20)]
     assert len({model.digest for model in models}) == 20
     assert all(0 <= model.digest < 2**32 for model in models)
+
+
+def shelled(**changes: Any) -> VolumeModel:
+    model = VolumeModel(1.0, 16, prior().to_bytes(prior()), shells=ShellTable(b"\x05\x00\x09"))
+    return replace(model, resolution=3.0, voxel_size=(1.0, 1.0, 0.9), **changes)
+
+
+def test_shells_in_the_configuration() -> None:
+    model = shelled()
+    again = VolumeModel.from_config(json.loads(json.dumps(model.to_config())))
+    assert again == model
+    assert again.digest == model.digest
+    assert model.digest != replace(model, shells=ShellTable(b"\x05\x00\x0a")).digest
+    assert model.digest != replace(model, shells=None).digest
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("shells", "AA==", "a table of shells has 2 to 113 nodes, got 1"),
+        ("shells", [1, 2, 3], "shells of the volume must be base64 text, got list"),
+        ("resolution", -3.0, "resolution of the volume must be positive and finite, got -3.0"),
+        ("resolution", float("nan"), "resolution of the volume must be positive and finite, got nan"),
+        ("voxel_size", [1.0, 0.0, 1.0], "voxel_size of the volume must be positive and finite"),
+    ],
+)
+def test_untrusted_shells(key: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        VolumeModel.from_config(shelled().to_config() | {key: value})

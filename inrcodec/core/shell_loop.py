@@ -24,7 +24,8 @@ from inrcodec.fourier_shell import FourierShells, ShellReference, relative_error
 
 Array = np.ndarray[Any, Any]
 
-_TURNS = 6  # of the loop; each encodes the whole volume
+_TURNS = 8  # of the loop; each encodes the whole volume
+_BALANCED = 3  # turns in which all weights move; later only those of shells that miss the target move much
 _AIM = 0.985  # of the error allowed: shells answer a changed step with a little noise
 _ENOUGH = 0.9  # mean of the shells' relative errors at which the loop has no more to gain
 _TIGHTENINGS = 40  # uniform, where the loop has not met the target; in the end chunks are stored losslessly
@@ -111,7 +112,10 @@ class _Loop:
             worst = budget.worst(relative)
             # power that bands beyond the table would have to mend shows at its end
             cutoff = min(MAX_NODES, fit.cutoff + (2 if turn and worst[-2:].max() > 1.05 else 0))
-            fit = fit.with_weight(moved(fit.weight, worst / _AIM), cutoff)
+            change = worst / _AIM
+            if turn >= _BALANCED:
+                change = np.where(change > 1, change, np.maximum(change, 0.8) ** 0.25)
+            fit = fit.with_weight(moved(fit.weight, change), cutoff)
         return best[1] if best is not None else self._tightened(*nearest)
 
     def measure(self, model: VolumeModel) -> tuple[int, Array]:
