@@ -70,15 +70,24 @@ def _zfp(bound: float) -> Mapping[str, Any]:
     return dict(hdf5plugin.Zfp(accuracy=bound))
 
 
+def sperr(**target: float) -> Mapping[str, Any]:
+    """Options of the SPERR filter for arrays in C order.
+
+    Without ``swap`` the filter takes the first axis for the fastest, which scrambles every chunk whose shape
+    is not the same backwards: some 8 to 12 dB less at the same bytes.
+    """
+    return dict(hdf5plugin.Sperr(swap=True, **target))
+
+
 BLOSC = hdf5plugin.Blosc(cname="zstd", clevel=7, shuffle=hdf5plugin.Blosc.BITSHUFFLE)
 
 CODECS: dict[str, Codec] = {
     "sperr": Codec(
         {
-            "psnr": lambda psnr: hdf5plugin.Sperr(peak_signal_to_noise_ratio=psnr),
-            "rate": lambda rate: hdf5plugin.Sperr(rate=rate),
+            "psnr": lambda psnr: sperr(peak_signal_to_noise_ratio=psnr),
+            "rate": lambda rate: sperr(rate=rate),
         },
-        lambda bound: hdf5plugin.Sperr(absolute=bound),
+        lambda bound: sperr(absolute=bound),
     ),
     "sz3": Codec({"absolute": _sz3}, _sz3),
     "zfp": Codec({"absolute": _zfp}, _zfp),

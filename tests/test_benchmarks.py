@@ -54,6 +54,17 @@ def test_peer_is_just_within_the_squared_error(codec: str, snr: float, volume: A
     assert again.squared_error <= found.squared_error * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("mode", [("psnr", 45.0), ("rate", 1.0), ("bound", 0.05)])
+def test_sperr_knows_which_axis_is_the_fastest(mode: tuple[str, float], volume: Any) -> None:
+    from benchmarks import peers
+
+    upright = peers.measure("sperr", volume, *mode)
+    lying = peers.measure("sperr", np.ascontiguousarray(volume.transpose(2, 1, 0)), *mode)
+    assert lying.nbytes == pytest.approx(upright.nbytes, rel=0.05)
+    assert lying.snr == pytest.approx(upright.snr, abs=0.6)
+    assert volume.shape != volume.shape[::-1]
+
+
 @pytest.mark.parametrize("codec", ["sperr", "sz3", "zfp"])
 def test_peer_keeps_a_largest_error(codec: str, volume: Any) -> None:
     from benchmarks import peers

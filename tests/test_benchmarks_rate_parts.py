@@ -414,6 +414,12 @@ def test_tables_compare_with_the_best_peer() -> None:
     (bound,) = tables.bound_rows(groups)
     assert (bound["ratio"], bound["best peer"], bound["violations"]) == (0.5, "sperr", 0)
     assert bound["peer violations"] == 4
+    kept = point(codec="gzip", mode="lossless", knob=0.0, snr=math.inf, max_error=0.0, bits=4.0)
+    bound_lossless = tables.bound_rows(tables.group([*points, kept], 3))[1]
+    assert (bound_lossless["best peer"], bound_lossless["ratio"]) == ("gzip", 9 * 0.5 / 4)
+    (best,) = tables.best_rows(tables.group([*points, kept], 3))
+    assert (best["best at 20 dB"], best["best at 45 dB"]) == ("sperr", "gzip")
+    assert best["20 dB"] == pytest.approx(0.5)
     fsc = {row["target"]: row for row in tables.fsc_rows(groups)}
     assert fsc[0.999]["ratio"] == pytest.approx(0.5)
     assert fsc[0.999]["peer how"] == "interpolated"
@@ -427,6 +433,30 @@ def test_tables_compare_with_the_best_peer() -> None:
     text = summary.summary(made)
     assert "BD rate against sperr, %" in text
     assert "Voxels of ours beyond a bound: 0 (1 points)." in text
+
+
+def test_the_summary_goes_between_the_marks_of_a_readme(tmp_path: Path) -> None:
+    from benchmarks.rate import summary
+
+    readme, picture = tmp_path / "README.md", tmp_path / "summary.png"
+    readme.write_text(f"before\n{summary.MARKS[0]}\nold\n{summary.MARKS[1]}\nafter\n")
+    picture.write_bytes(b"png")
+    summary.into_readme(readme, "| new |", picture)
+    summary.into_readme(readme, "| newer |", picture)
+    text = readme.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith(
+        "| newer |\n\n![Bjontegaard-delta rate against each peer](docs/rate.png)\n"
+        f"{summary.MARKS[1]}\nafter\n"
+    )
+    assert "old" not in text
+    assert "| new |" not in text
+    assert (tmp_path / "docs" / "rate.png").read_bytes() == b"png"
+    readme.write_text("no marks")
+    with pytest.raises(ValueError, match="has no"):
+        summary.into_readme(readme, "", picture)
+    marks = (ROOT / "README.md").read_text()
+    assert all(marks.count(mark) == 1 for mark in summary.MARKS)
 
 
 def test_effort_table_is_at_one_snr() -> None:

@@ -59,6 +59,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="crops of 64, every second value, fewer codecs")
     parser.add_argument("--retry", action="store_true", help="measure again what failed before")
     parser.add_argument("--report-only", action="store_true", help="tables and pictures of what is there")
+    parser.add_argument("--readme", type=Path, help="also put summary and picture into this file")
     options = parser.parse_args(arguments)
     if not options.maps and not options.report_only:
         parser.error("give maps, or --report-only")
@@ -114,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         known = resolutions(options)
         points = [p.judged_to(known.get(p.map, p.resolution)) for p in records.points.values()]
-        summary.publish(points, options.effort, options.out)
+        summary.publish(points, options.effort, options.out, options.readme)
     return 0
 
 

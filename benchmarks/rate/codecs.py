@@ -91,13 +91,13 @@ def _psnr(reference: Reference, chunk: int, knob: float, folder: Path) -> Writte
 
     def pack(part: Array) -> tuple[Array, Any]:
         peak = float(np.ptp(part)) or reference.unit
-        return part, hdf5plugin.Sperr(peak_signal_to_noise_ratio=max(0.1, 20 * math.log10(peak / rms)))
+        return part, peers.sperr(peak_signal_to_noise_ratio=max(0.1, 20 * math.log10(peak / rms)))
 
     return through_hdf5(voxels(reference), chunk, folder, pack, None)
 
 
 def _rate(reference: Reference, chunk: int, knob: float, folder: Path) -> Written:
-    options = hdf5plugin.Sperr(rate=knob)
+    options = peers.sperr(rate=knob)
     return through_hdf5(voxels(reference), chunk, folder, lambda part: (part, options), None)
 
 
@@ -234,7 +234,7 @@ def _network(reference: Reference, chunk: int, knob: float, folder: Path) -> Wri
 
     def decode(payload: bytes, shape: tuple[int, ...]) -> Array:
         out = np.empty(shape, np.float32)
-        codec.decode(payload, out=out)
+        codec.decode(np.frombuffer(payload, np.uint8), out=out)
         return out * unit
 
     data = voxels(reference).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,13 +13,17 @@ from benchmarks.rate.codecs import CODECS
 from benchmarks.rate.records import Point
 
 
-def publish(points: Iterable[Point], effort: int, out: Path, pictures: bool = True) -> None:
-    """Write the tables as CSV, ``rate.md`` with all of them, and the pictures; print the summary."""
+def publish(points: Iterable[Point], effort: int, out: Path, readme: Path | None = None) -> None:
+    """Write the tables as CSV, ``rate.md`` with all of them, and the pictures; print the summary.
+
+    The summary and its picture also go into ``readme``.
+    """
     points = list(points)
     groups = tables.group(points, effort)
-    made = {
+    made: Made = {
         "bd": tables.bd_rows(groups),
         "ratios": tables.ratio_rows(groups),
+        "best": tables.best_rows(groups),
         "max_error": tables.bound_rows(groups),
         "fsc": tables.fsc_rows(groups),
         "lossless": tables.lossless_rows(groups),
@@ -47,13 +52,20 @@ def publish(points: Iterable[Point], effort: int, out: Path, pictures: bool = Tr
     parts.append(", ".join(f"{key} {value}" for key, value in report.machine().items()) + "\n")
     (out / "rate.md").write_text("\n".join(parts), encoding="utf-8")
     print(short, *notes, sep="\n", flush=True)
-    if pictures:
-        plots.draw(groups, out)
+    plots.draw(groups, out)
+    if readme is not None:
+        into_readme(readme, "\n\n".join([short, *notes]), out / "summary.png")
 
+
+Made = dict[str, list[report.Row]]
+"""The tables by name."""
+
+MARKS = ("<!-- rate: written by python -m benchmarks.rate --readme -->", "<!-- /rate -->")
 
 TITLES = {
     "bd": "Bjontegaard-delta rate of ours, percent of the peer's bits, 10-45 dB as far as both curves go",
     "ratios": "Bits of ours over the better of SPERR and SZ3, by interpolation",
+    "best": "Bits of ours over the best of all peers, lossless included",
     "max_error": "Largest error asked for, in standard deviations",
     "fsc": "Least Fourier shell correlation up to the resolution",
     "lossless": "Lossless, bits per voxel",
@@ -61,43 +73,67 @@ TITLES = {
 }
 
 
-def summary(made: dict[str, list[report.Row]]) -> str:
-    """The Markdown table of medians over maps, one row per chunk length and comparison."""
-    rows: list[report.Row] = []
+def summary(made: Made) -> str:
+    """The Markdown table of medians over maps: a row per comparison, two columns per chunk length."""
     chunks = sorted({row["chunk"] for table in made.values() for row in table})
-    for chunk in chunks:
-        here = {name: [r for r in table if r["chunk"] == chunk] for name, table in made.items()}
-        for peer in CODECS:
-            _line(rows, chunk, f"BD rate against {peer}, %", here["bd"], "bd_rate_percent", peer=peer)
-        for snr in tables.SNRS:
-            _line(rows, chunk, f"bits / better of SPERR and SZ3, {snr:g} dB", here["ratios"], f"{snr:g} dB")
-        for bound in sorted({r["bound"] for r in here["max_error"]}):
-            what = f"bits / best peer, largest error {bound:g} std"
-            _line(rows, chunk, what, here["max_error"], "ratio", bound=bound)
-        for target in sorted({r["target"] for r in here["fsc"]}):
-            what = f"bits / best peer, every shell's FSC >= {target:g}"
-            _line(rows, chunk, what, here["fsc"], "ratio", target=target)
+    rows: list[report.Row] = []
+    for peer in CODECS:
+        _line(rows, chunks, f"BD rate against {peer}, %", made["bd"], "bd_rate_percent", peer=peer)
+    for snr in tables.SNRS:
+        _line(rows, chunks, f"bits / better of SPERR and SZ3, {snr:g} dB", made["ratios"], f"{snr:g} dB")
+    for bound in sorted({r["bound"] for r in made["max_error"]}):
+        what = f"bits / best peer, largest error {bound:g} std"
+        _line(rows, chunks, what, made["max_error"], "ratio", bound=bound)
+    for target in sorted({r["target"] for r in made["fsc"]}):
+        what = f"bits / best peer, FSC of every shell >= {target:g}"
+        _line(rows, chunks, what, made["fsc"], "ratio", target=target)
     violations = [r["violations"] for r in made["max_error"] if r["violations"] is not None]
-    tail = (
-        f"\n\nVoxels of ours beyond a bound: {sum(violations)} ({len(violations)} points)."
-        if violations
-        else ""
-    )
-    return (report.markdown(rows) or "No point of ours to compare yet.") + tail
+    count = f"\n\nVoxels of ours beyond a bound: {sum(violations)} ({len(violations)} points)."
+    return (report.markdown(rows) or "No point of ours to compare yet.") + (count if violations else "")
+
+
+def into_readme(readme: Path, text: str, picture: Path) -> None:
+    """Put a summary between the marks of a README, and the picture beside its ``docs``.
+
+    Raises:
+        ValueError: the marks are not there.
+    """
+    before, start, rest = readme.read_text(encoding="utf-8").partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not (start and end):
+        raise ValueError(f"{readme} has no {MARKS[0]} ... {MARKS[1]}")
+    shown = ""
+    if picture.exists():
+        copy = readme.parent / "docs" / "rate.png"
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(picture, copy)
+        shown = "\n\n![Bjontegaard-delta rate against each peer](docs/rate.png)"
+    readme.write_text(f"{before}{start}\n{text}{shown}\n{end}{after}", encoding="utf-8")
 
 
 def _line(
-    rows: list[report.Row], chunk: int, what: str, table: Sequence[report.Row], column: str, **where: object
+    rows: list[report.Row],
+    chunks: Sequence[int],
+    what: str,
+    table: Sequence[report.Row],
+    column: str,
+    **where: object,
 ) -> None:
-    found = [
-        (r[column], r["map"])
-        for r in table
-        if r.get(column) is not None and all(r[key] == value for key, value in where.items())
-    ]
-    if found:
-        worst, name = max(found)
-        figures = {"median": statistics.median(f for f, _ in found), "worst": worst, "on": name}
-        rows.append({"chunk": chunk, "ours": what} | figures | {"maps": len(found)})
+    """One comparison: the median over maps and the worst map, for every chunk length."""
+    row: report.Row = {"ours": what}
+    for chunk in chunks:
+        found = [
+            (r[column], r["map"])
+            for r in table
+            if r["chunk"] == chunk
+            and r.get(column) is not None
+            and all(r[key] == value for key, value in where.items())
+        ]
+        median = statistics.median(f for f, _ in found) if found else None
+        worst = "{:.4g} {}".format(*max(found)) if found else None
+        row |= {f"{chunk}^3: median": median, f"{chunk}^3: worst map": worst, f"{chunk}^3: maps": len(found)}
+    if any(row[f"{chunk}^3: median"] is not None for chunk in chunks):
+        rows.append(row)
 
 
 def _laid_out(name: str, rows: Sequence[report.Row]) -> Sequence[report.Row]:

@@ -61,17 +61,34 @@ def ratio_rows(groups: Groups) -> list[report.Row]:
     return rows
 
 
+def best_rows(groups: Groups) -> list[report.Row]:
+    """Our bits over those of the best of all peers at SNRs from 10 to 45 dB, lossless ones included."""
+    rows = []
+    for case, codecs in groups.items():
+        if ours.NAME not in codecs:
+            continue
+        row = _where(case)
+        for snr in range(10, 50, 5):
+            own = _bits_at(codecs[ours.NAME], snr)
+            name, bits = _best({n: _bits_at(p, snr) for n, p in codecs.items() if n != ours.NAME})
+            row |= {f"{snr} dB": own and bits and own / bits, f"best at {snr} dB": name}
+        rows.append(row)
+    return rows
+
+
 def bound_rows(groups: Groups) -> list[report.Row]:
     """The points asked for a largest error, ours beside the peer with the fewest bytes.
 
-    A peer counts with its bytes also where it violates the bound; how many voxels do is in the table.
+    A peer counts with the point asked for the bound, also where it violates it (how many voxels do is in the
+    table), or with any other point of fewer bytes that keeps it, lossless ones included.
     """
     rows = []
     for case, codecs in groups.items():
         for bound in BOUNDS:
-            found = {name: _at_bound(points, bound) for name, points in codecs.items()}
-            mine = found.pop(ours.NAME, None)
-            peer = min((p for p in found.values() if p is not None), key=lambda p: p.bits, default=None)
+            mine = next((p for p in codecs.get(ours.NAME, []) if _asked_for(p, bound)), None)
+            others = [p for name, points in codecs.items() if name != ours.NAME for p in points]
+            kept = [p for p in others if p.max_error <= bound or _asked_for(p, bound)]
+            peer = min(kept, key=lambda p: p.bits, default=None)
             if mine is None and peer is None:
                 continue
             rows.append(
@@ -82,7 +99,7 @@ def bound_rows(groups: Groups) -> list[report.Row]:
                     "violations": mine and mine.violations,
                     "best peer": peer and peer.codec,
                     "peer bits": peer and peer.bits,
-                    "peer violations": peer and peer.violations,
+                    "peer violations": peer and (peer.violations if _asked_for(peer, bound) else 0),
                     "ratio": mine and peer and mine.bits / peer.bits,
                 }
             )
@@ -152,8 +169,16 @@ def _where(case: Case) -> report.Row:
     return {"map": case[0] + (f" (centre {case[1]})" if case[1] else ""), "chunk": case[2]}
 
 
-def _at_bound(points: Sequence[Point], bound: float) -> Point | None:
-    return next((p for p in points if p.mode == "max_error" and math.isclose(p.knob, bound)), None)
+def _asked_for(point: Point, bound: float) -> bool:
+    return point.mode == "max_error" and math.isclose(point.knob, bound)
+
+
+def _bits_at(points: Sequence[Point], snr: float) -> float | None:
+    """Bits by a codec's curve, or without loss where that is less or the curve does not go as far."""
+    curve = front(points)
+    found = [p.bits for p in points if math.isinf(p.snr)]
+    between = curve.bits_at(snr) if curve is not None else None
+    return min(found + ([between] if between is not None else []), default=None)
 
 
 def _own_fsc(
