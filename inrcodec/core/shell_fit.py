@@ -64,7 +64,7 @@ class ShellBudget:
         power = np.bincount(self._bin, reference.power, self.bins) / voxels / unit**2
         count = np.bincount(self._bin, shells.coefficients[: reference.limit], self.bins)
         power[0], count[0] = power[1] / count[1], 1.0
-        power = np.maximum(power, max(power.max(), 1e-300) * _WEAKEST)
+        power = np.maximum(power, max(power.max(), 1e-200) * _WEAKEST)
         self.allowed = power * (fsc**-2.0 - 1)
         self.start = count / self.allowed
 
@@ -196,7 +196,7 @@ class SampleFit:
             before, fitted, energy = chosen, [], np.zeros(MAX_NODES)
             chosen = []
             for i, part in enumerate(parts):
-                latents = part.voxels.fill(reweighted(part, shells), steps, self.preset.fills)
+                latents, _ = part.voxels.fill(reweighted(part, shells), steps, self.preset.fills)
                 q = before[i] if before else latents.plain(steps)
                 q = latents.rate_distortion(q, steps, [network])
                 fitted.append(latents)

@@ -28,7 +28,7 @@ from inrcodec.core.volume_sample import (
     secant_step,
     shared_step,
 )
-from inrcodec.core.volume_training import ROUNDS, Progress, choose_cell, train_once
+from inrcodec.core.volume_training import ROUNDS, Progress, choose_cell, filled_score, train_once
 
 Array = np.ndarray[Any, Any]
 
@@ -85,6 +85,7 @@ def fit(
     parts = make_parts(backend, sample, unit, block, None)
     cell = choose_cell(backend, sample, unit, block, step, preset)
     if cell is not None:
+        block = _filled_block(backend, sample, unit, block, step, cell, settings, preset)
         parts = make_parts(backend, sample, unit, block, cell)
     network, step = _train(parts, step, preset, settings, budget, lambda f: report(0.3 + 0.5 * f))
     model = VolumeModel(step * unit, block, network.to_bytes(prior()), cell=cell)
@@ -139,6 +140,37 @@ def _choose_block(
     return block, tried[block][0]
 
 
+def _filled_block(
+    backend: Backend,
+    sample: list[Prepared],
+    unit: float,
+    block: int,
+    step: float,
+    cell: int,
+    settings: Settings,
+    preset: Preset,
+) -> int:
+    """The best block length once voxels outside occupied cells do not matter: mostly a longer one."""
+    if settings.block is not None:
+        return block
+    shape = max((p.shape for p in sample), key=lambda s: float(np.prod(s)))
+    lengths = candidate_blocks(shape, BLOCK_LENGTHS)
+    scores: dict[int, float] = {}
+
+    def attempt(length: int) -> None:
+        scores[length] = filled_score(make_parts(backend, sample, unit, length, cell), step, preset, cell)
+
+    attempt(min(lengths, key=lambda b: abs(np.log(b / block))))
+    while True:
+        best = min(scores, key=lambda b: scores[b])
+        at = lengths.index(best)
+        beside = [b for b in lengths[max(at - 1, 0) : at + 2] if b not in scores]
+        if not beside:
+            return best
+        for length in beside:
+            attempt(length)
+
+
 def _bound_budget(parts: list[Part], bound: float, count: int) -> tuple[float, float]:
     """Squared error (and its step) at which field and corrections take the fewest bits."""
     best: tuple[float, float, float] | None = None
@@ -158,7 +190,17 @@ def _train(
 ) -> tuple[ContextNetwork, float]:
     """Rounds of choosing latents and training one network on all of them."""
     network = prior()
-    fitted = [part.voxels.fill(part.latents, np.array([step]), preset.fills) for part in parts]
+    fitted = [part.latents for part in parts]
+    if any(part.voxels.care is not None for part in parts):
+        for _ in range(2):
+            steps = np.array([step])
+            fitted = [part.voxels.fill(f, steps, preset.fills)[0] for part, f in zip(parts, fitted, strict=True)]
+            error = sum(
+                float(part.voxels.squared_error(f, f.plain(steps), steps)[0])
+                for part, f in zip(parts, fitted, strict=True)
+            )
+            if settings.target.kind == "snr" and error > 0:
+                step *= float(np.clip((budget / error) ** (1 / 1.5), 0.5, 2))
     chosen = [latents.plain(np.array([step])) for latents in fitted]
     for turn in range(ROUNDS + 1):
         steps = np.array([step])

@@ -1,0 +1,91 @@
+"""The sample's part of a Fourier-shell fit: budgets, errors by node, and the choice of block and table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inrcodec.core import Settings, Target
+from inrcodec.core.backend import NUMPY
+from inrcodec.core.fields.layout import get_layout
+from inrcodec.core.fields.local_fourier import analyse
+from inrcodec.core.latents import Latents
+from inrcodec.core.leakage import nodes
+from inrcodec.core.shell_fit import ShellBudget, fit_shells, moved, node_error
+from inrcodec.core.shells import MAX_NODES, ShellTable
+from inrcodec.fourier_shell import FourierShells, ShellReference
+from inrcodec.synthetic import generate
+
+
+def reference(volume: np.ndarray, limit: int) -> ShellReference:
+    return ShellReference(volume, FourierShells(volume.shape), limit)
+
+
+def test_what_a_target_allows() -> None:
+    volume = np.random.default_rng(0).normal(size=(24, 24, 24))
+    budget = ShellBudget(reference(volume, 9), 0.8, 2.0)
+    assert budget.bins == 10
+    power = FourierShells(volume.shape).power(volume)[:9] / volume.size / 4
+    np.testing.assert_allclose(budget.allowed[1:], power * (1 / 0.64 - 1))
+    # white noise: the same mean squared error in every coefficient, about half of the variance in these units
+    np.testing.assert_allclose(1 / budget.start[4:], 0.5625 / 4, rtol=0.2)
+    assert budget.worst(np.arange(9.0)).tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_shells_without_power_have_a_budget() -> None:
+    budget = ShellBudget(reference(np.zeros((12, 12, 12)), 4), 0.9, 1.0)
+    assert np.all(budget.allowed > 0)
+    assert np.all(np.isfinite(budget.start))
+
+
+def test_weights_move_with_errors() -> None:
+    weight = moved(np.ones(3), np.array([1.0, 2.0, 100.0]))
+    np.testing.assert_allclose(weight, [1, 2, 2.5])
+
+
+@pytest.mark.parametrize("exponents", [bytes(MAX_NODES), bytes(range(0, 226, 2)), bytes([9] * 30)])
+def test_errors_by_node(exponents: bytes) -> None:
+    layout = get_layout((16, 16, 16), 8)
+    volume = np.random.default_rng(0).normal(size=(1, 16, 16, 16)).astype("f4")
+    latents = Latents(NUMPY, layout, analyse(NUMPY, volume, layout), ShellTable(exponents))
+    step = np.array([0.5])
+    q = latents.plain(step)
+    offsets = latents.offsets(q, step)
+    # bands that a table leaves out have no latents to err in: what they lose is in the total alone
+    coded = latents.shells.coded(layout) if latents.shells is not None else None
+    lost = np.delete(analyse(NUMPY, volume, layout), coded, axis=0)
+    total = float(latents.squared_error(q, step, offsets)[0])
+    by_node = node_error(latents, q, step)
+    assert by_node.sum() + float((lost**2).sum()) == pytest.approx(total, rel=1e-4)
+    assert np.all(by_node[np.setdiff1d(np.arange(MAX_NODES), nodes(layout))] == 0)
+
+
+def test_a_fit_on_a_sample() -> None:
+    volume = generate((48, 48, 48), resolution=4.0)
+    found = fit_shells(
+        volume,
+        Settings(Target("fsc", 0.99), effort=0),
+        (24, 24, 24),
+        reference(volume, 12),
+        device="numpy",
+        report=lambda _: None,
+    )
+    assert found is not None
+    assert found.model.shells is not None
+    exponents = np.frombuffer(found.model.shells.exponents, np.uint8).astype(int)
+    assert exponents.min() == 0
+    # strong low frequencies have larger steps than the weak ones at the resolution
+    assert exponents[2] > exponents[24:36].min() + 8
+    assert 0.5 < found.model.shells.cutoff < 0.9
+    finer = found.with_weight(4 * found.weight, found.cutoff)
+    assert finer.model.step == pytest.approx(found.model.step / 2)
+    assert finer.model.shells == found.model.shells
+
+
+def test_nothing_to_fit() -> None:
+    volume = np.zeros((16, 16, 16))
+    settings = Settings(Target("fsc", 0.99), effort=0)
+    found = fit_shells(
+        volume, settings, (8, 8, 8), reference(volume, 4), device="numpy", report=lambda _: None
+    )
+    assert found is None
