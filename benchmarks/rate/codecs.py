@@ -18,6 +18,7 @@ features   Fourier features of the network, one network per chunk
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import math
@@ -219,9 +220,8 @@ def _pcodec(rounded: bool) -> Write:
 
 def _network(reference: Reference, chunk: int, knob: float, folder: Path) -> Written:
     """One Fourier-feature network per chunk, as ``numcodecs-wasm-fourier-network`` trains it."""
-    from numcodecs_wasm_fourier_network import FourierNetwork
-
-    codec: Any = FourierNetwork(  # type: ignore[no-untyped-call]
+    network: Any = importlib.import_module("numcodecs_wasm_fourier_network")
+    codec = network.FourierNetwork(
         fourier_features=int(knob),
         fourier_scale=4.0,
         num_blocks=2,
