@@ -76,6 +76,10 @@ def test_the_better_mode_counts_at_each_quality() -> None:
     assert both.bits_at(40) == pytest.approx(5.0)
     assert both.bits_at(25) == pytest.approx(1.0)
     assert both.bits_at(9.9) is None
+    late = front(steep + curve([20, 40], [0.2, 8.0], "rate"))
+    assert late is not None
+    assert late.bits_at(15) == pytest.approx(0.2)  # what reaches 20 dB reaches 15
+    assert late.bits_at(10) == pytest.approx(0.1)
     assert both.points() == [(10.0, pytest.approx(0.1)), (40.0, pytest.approx(5.0))]
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.integrate import trapezoid
 from scipy.interpolate import PchipInterpolator
 
 from benchmarks.rate.records import Point
@@ -46,17 +47,21 @@ class ModeCurve:
     bits: tuple[float, ...]
 
     def log_bits(self, quality: Array) -> Array:
-        """Natural logarithm of the bits by interpolation; infinite outside the points."""
+        """Natural logarithm of the bits that give at least a quality, by interpolation.
+
+        Below the first point those of the first point, above the last infinite.
+        """
+        inside = np.clip(quality, self.quality[0], self.quality[-1])
         if len(self.quality) < 2:
-            return np.where(quality == self.quality[0], np.log(self.bits[0]), np.inf)
-        inside = (quality >= self.quality[0]) & (quality <= self.quality[-1])
-        values = PchipInterpolator(self.quality, np.log(self.bits))(quality)
-        return np.where(inside, values, np.inf)
+            values = np.full(np.shape(quality), math.log(self.bits[0]))
+        else:
+            values = PchipInterpolator(self.quality, np.log(self.bits))(inside)
+        return np.where(quality <= self.quality[-1], values, np.inf)
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The lower envelope of a codec's modes: at each quality the mode that needs the fewest bits counts."""
+    """The lower envelope of a codec's modes: at each quality the mode with the fewest bits."""
 
     modes: tuple[ModeCurve, ...]
 
@@ -69,8 +74,9 @@ class Curve:
         return max(m.quality[-1] for m in self.modes)
 
     def log_bits(self, quality: Array) -> Array:
-        """Natural logarithm of the bits per voxel; infinite where no mode has points on both sides."""
-        return np.min([mode.log_bits(quality) for mode in self.modes], axis=0)
+        """Natural logarithm of the bits that give at least a quality; infinite outside the curve."""
+        least = np.min([mode.log_bits(quality) for mode in self.modes], axis=0)
+        return np.where(quality >= self.low, least, np.inf)
 
     def bits_at(self, quality: float) -> float | None:
         """Bits per voxel by interpolation; None outside the curve."""
@@ -107,7 +113,7 @@ def front(points: Iterable[Point], axis: Axis = snr_axis) -> Curve | None:
 class Delta:
     """Bjontegaard-delta rate: share of bits that one codec needs more (less where negative) than another.
 
-    The mean is over the qualities from ``low`` to ``high`` that both curves cover.
+    The mean is over the qualities from ``low`` to ``high``, the part that both curves cover.
     """
 
     rate: float
@@ -131,9 +137,5 @@ def bd_rate(
     if end - start < least:
         return None
     quality = np.linspace(start, end, 2001)
-    logs = ours.log_bits(quality), peer.log_bits(quality)
-    both = np.isfinite(logs[0]) & np.isfinite(logs[1])
-    if np.count_nonzero(both) * (end - start) / quality.size < least:
-        return None
-    difference = np.mean(logs[0][both] - logs[1][both])
+    difference = trapezoid(ours.log_bits(quality) - peer.log_bits(quality), quality) / (end - start)
     return Delta(math.expm1(float(difference)), start, end)

@@ -85,7 +85,6 @@ def _curve(axes: Axes, codec: str, points: Sequence[Point], axis: Axis) -> None:
     if curve.high > curve.low:
         quality = np.linspace(curve.low, curve.high, 400)
         bits = np.exp(curve.log_bits(quality))
-        bits[~np.isfinite(bits)] = np.nan
         axes.plot(quality, bits, color=colour, linewidth=2.6 if mine else 1.1, zorder=order)
     x, y = zip(*curve.points(), strict=True)
     axes.plot(x, y, marker, color=colour, markersize=5 if mine else 4, label=label, zorder=order)
