@@ -174,11 +174,9 @@ def _fit_masked(backend: Backend, chunk: Prepared, settings: Settings, preset: P
         plain_bits = options[0].bits if options else np.inf
         masks = [(cell, occupancy.compress(chunk.represented, cell)) for cell in occupancy.CELLS]
         worth = [(c, m) for c, m in masks if 8 * len(m) < 0.5 * plain_bits]
-        if chunk.threshold:
-            worth = masks[:1]  # densities not above the threshold must decode to 0, each of them
-        else:
-            # the smaller the cell, the more voxels are free, and the dearer the mask
-            worth = worth[-preset.masks :] if len(worth) > preset.masks else worth
+        # densities not above a threshold must decode to 0, each of them: cells of one voxel; otherwise the
+        # smaller the cell, the more voxels are free, and the dearer the mask
+        worth = masks[:1] if chunk.threshold else worth[: preset.masks]
         for cell, mask in worth:
             occupied = chunk.occupied(cell)
             fit = _fit_batch(backend, [chunk], settings, preset, chunk.care(occupied))[0]

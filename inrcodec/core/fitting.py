@@ -142,7 +142,9 @@ class Voxels:
         bands = np.arange(latents.layout.bands)
         momentum, before = 1.0, None
         for i in range(iterations):
-            threshold = max(_THRESHOLDS[0] - (_THRESHOLDS[0] - _THRESHOLDS[1]) * 1.5 * i / iterations, _THRESHOLDS[1])
+            threshold = max(
+                _THRESHOLDS[0] - (_THRESHOLDS[0] - _THRESHOLDS[1]) * 1.5 * i / iterations, _THRESHOLDS[1]
+            )
             limit = latents._steps(threshold * step)
             shrunk = latents.latents - xp.clip(latents.latents, -limit, limit)
             rebuilt = synthesise(self.backend, latents.in_voxels(bands, shrunk), latents.layout)

@@ -35,7 +35,7 @@ Array = np.ndarray[Any, Any]
 _SAMPLE = 2**22  # voxels that block length and networks are chosen on
 _EXACT = 2**26  # voxels up to which the step is set on the whole volume, not on a sample
 _MARGIN = 1.003  # of the squared error, kept in hand where the step is set by an estimate
-_SETTLINGS = 3  # times the step is corrected by the error of the whole volume
+_SETTLINGS = 4  # times the step is corrected by the error of the whole volume
 _SPENT = 0.98  # of the error allowed: enough
 
 
@@ -194,7 +194,9 @@ def _train(
     if any(part.voxels.care is not None for part in parts):
         for _ in range(2):
             steps = np.array([step])
-            fitted = [part.voxels.fill(f, steps, preset.fills)[0] for part, f in zip(parts, fitted, strict=True)]
+            fitted = [
+                part.voxels.fill(f, steps, preset.fills)[0] for part, f in zip(parts, fitted, strict=True)
+            ]
             error = sum(
                 float(part.voxels.squared_error(f, f.plain(steps), steps)[0])
                 for part, f in zip(parts, fitted, strict=True)
@@ -230,6 +232,8 @@ def _settle(
     """Correct the step by the error of the whole volume, which a sample only estimates."""
     preset = EFFORTS[settings.effort]
     best, most = None, 0.0
+    slope = 1.2
+    before: tuple[float, float] | None = None
     for _ in range(_SETTLINGS):
         error, steps = 0.0, np.array([model.step / unit])
         for chunk in prepared(volume, boxes, settings.threshold, len(boxes)):
@@ -242,6 +246,10 @@ def _settle(
             best, most = model, spent
         if _SPENT < spent <= 1 / _MARGIN or error == 0:
             break
+        if before is not None and abs(np.log(model.step / before[0])) > 1e-4:
+            measured = np.log(spent / before[1]) / np.log(model.step / before[0])
+            slope = float(np.clip(measured, 0.5, 2.2))
+        before = (model.step, spent)
         margin = _MARGIN**2 if spent < 1 else _MARGIN**3
-        model = replace(model, step=model.step * float(np.clip((margin * spent) ** (-1 / 1.2), 0.5, 2)))
+        model = replace(model, step=model.step * float(np.clip((margin * spent) ** (-1 / slope), 0.5, 2)))
     return best or model

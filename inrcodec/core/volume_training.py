@@ -37,7 +37,7 @@ def choose_cell(
     masked = [p for p in sample if p.background is not None and not p.threshold]
     if not masked or not preset.masks:
         return None
-    cells: tuple[int | None, ...] = (None, *occupancy.CELLS[-preset.masks :])
+    cells: tuple[int | None, ...] = (None, *occupancy.CELLS[: preset.masks])
     scores = {
         cell: filled_score(make_parts(backend, masked, unit, block, cell, shells), step, preset, cell)
         for cell in cells
