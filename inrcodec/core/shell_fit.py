@@ -32,7 +32,7 @@ from inrcodec.fourier_shell import FourierShells, ShellReference
 Array = np.ndarray[Any, Any]
 
 _SAMPLE = 2**22  # voxels that block length and networks are chosen on
-_BALANCINGS = 4  # rounds of predicted errors for each block length
+_BALANCINGS = 5  # rounds of predicted errors for each block length
 _WEAKEST = 1e-16  # of the strongest shell's power: below, nothing is left of float64
 _NONZERO = 3e-4  # share of latents about a node that are not zero, for it to be coded
 
@@ -164,9 +164,10 @@ class SampleFit:
         """Estimated bits of the sample at the target, quantised plainly, and the weights of its bins."""
         leakage, weight = self._leakage(block), self.budget.start
         parts = make_parts(self.backend, self.sample, self.unit, block, None)
-        bits = 0.0
+        bits, worst = 0.0, 1.0
         for turn in range(_BALANCINGS + 1):
-            step, shells = table(leakage.weights(weight))
+            # in the end all weights are raised by the worst bin's error: lengths are compared at the target
+            step, shells = table(leakage.weights(weight * (worst if turn == _BALANCINGS else 1.0)))
             steps, energy, bits = np.array([step]), np.zeros(MAX_NODES), 0.0
             for part in parts:
                 latents = reweighted(part, shells)
@@ -176,7 +177,10 @@ class SampleFit:
                 else:
                     energy += node_error(latents, q, steps)
             if turn < _BALANCINGS:
-                weight = moved(weight, self._predicted(leakage, energy))
+                relative = self._predicted(leakage, energy)
+                worst = float(relative.max())
+                if turn < _BALANCINGS - 1:
+                    weight = moved(weight, relative)
         return bits, weight
 
     def _predicted(self, leakage: Leakage, energy: Array) -> Array:
