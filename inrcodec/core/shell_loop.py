@@ -105,7 +105,8 @@ class _Loop:
             if relative.max() <= 1:
                 if best is None or nbytes < best[0]:
                     best = (nbytes, fit.model)
-                if relative.mean() >= _ENOUGH:
+                # once balanced, more turns are worth less than the time they take
+                if relative.mean() >= _ENOUGH or turn > _BALANCED:
                     break
             if relative.max() < nearest[0]:
                 nearest = (float(relative.max()), fit.model)
