@@ -212,7 +212,9 @@ def scale_index(parameters: list[np.ndarray], features: np.ndarray) -> list[int]
 class Latents:
     """The latents of a field, decoded in their order."""
 
-    def __init__(self, shape: tuple[int, ...], block: int, envelope: list[int], shells: bytes | None) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], block: int, envelope: list[int], shells: bytes | None = None
+    ) -> None:
         self.shells = shells
         self.grid = tuple(len(split(n, block)) for n in shape)
         self.size = tuple(max(split(n, block)) for n in shape)
