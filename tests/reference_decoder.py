@@ -6,7 +6,6 @@ the document says enough. It is slow, believes what it reads, and is meant for s
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
 import zlib
@@ -19,7 +18,7 @@ import numpy as np
 
 DTYPES = {1: "f2", 2: "f4", 3: "f8", 4: "i1", 5: "u1", 6: "i2", 7: "u2"}
 CONSTANT, LOSSLESS, FIELD, WEIGHTS, LATENTS, OCCUPANCY, CORRECTIONS, VERBATIM = range(1, 9)
-SHAPES = ((24, 15), (24,), (24, 24), (24,), (1, 24), (1,))
+SHAPES = ((32, 16), (32,), (32, 32), (32,), (1, 32), (1,))
 
 
 class Cursor:
@@ -132,6 +131,13 @@ def bit_table(code: int) -> tuple[int, int]:
     return 2**24 - one, one
 
 
+@cache
+def flag_table(logit: int) -> tuple[int, int]:
+    with localcontext(prec=60):
+        rarer = math.floor(2**24 / (1 + Decimal(2) ** (Decimal(abs(logit)) / 2)))
+    return (2**24 - rarer, rarer) if logit < 0 else (rarer, 2**24 - rarer)
+
+
 def integers(data: bytes, counts: list[int]) -> list[int]:
     stack = Stack(data[len(counts) :])
     values = [v for index, count in zip(data, counts, strict=False) for v in stack.step([index] * count)]
@@ -202,7 +208,7 @@ LOG_MAGNITUDE = [round(8 * math.log2((0.1 + q) / 0.1)) for q in range(256)]
 
 
 def scale_index(parameters: list[np.ndarray], features: np.ndarray) -> list[int]:
-    """(15, n) integers -> n scale indices."""
+    """(16, n) integers -> n scale indices."""
     w1, b1, w2, b2, w3, b3 = parameters
     hidden = np.clip(np.rint((w1 @ features + b1[:, None]) / 2**5), 0, 255).astype(np.int64)
     hidden = np.clip(np.rint((w2 @ hidden + b2[:, None]) / 2**6), 0, 255).astype(np.int64)
@@ -219,7 +225,7 @@ class Latents:
         self.grid = tuple(len(split(n, block)) for n in shape)
         self.size = tuple(max(split(n, block)) for n in shape)
         self.envelope = envelope
-        padded = tuple(k + 2 for k in self.size)
+        padded = tuple(k + 3 for k in self.size)  # two below frequency 0, one above the last
         self.values = np.zeros(self.size + self.grid, np.int64)
         self.logs = np.zeros(padded + self.grid, np.int64)
         self.near = np.zeros(padded + self.grid, np.int64)
@@ -284,6 +290,7 @@ class Latents:
             32 if odd else 0,
             self.envelope[self.bin(k)],
             *self.constants(k),
+            sum(log(*d) for d in product((-1, 0, 1, 2), repeat=3) if sum(d) == 1 and d.count(-1) == 1) >> 3,
         ]
 
     def decode(self, data: bytes, parameters: list[np.ndarray]) -> np.ndarray:
@@ -312,14 +319,97 @@ class Latents:
 def occupied_voxels(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
     cursor = Cursor(data)
     cell = cursor.varint()
-    cells = tuple(math.ceil(n / cell) for n in shape)
-    bits = np.unpackbits(np.frombuffer(gzip.decompress(cursor.rest()), np.uint8))
-    mask = np.zeros([n + 1 for n in cells], bool)
-    for (z, y, x), bit in zip(product(*(range(n) for n in cells)), bits, strict=False):
-        votes = int(mask[z, y + 1, x + 1]) + int(mask[z + 1, y, x + 1]) + int(mask[z + 1, y + 1, x])
-        mask[z + 1, y + 1, x + 1] = (votes >= 2) != bool(bit)
-    z, y, x = (np.arange(n) // cell + 1 for n in shape)
-    return mask[np.ix_(z, y, x)]
+    stack = Stack(cursor.rest())
+    tables = []
+    for default in (default_first(), default_second()):
+        changed = []
+        if stack.symbol(flag_table(0)):
+            changed = [context for context in range(len(default)) if stack.symbol(flag_table(-3))]
+        for context, change in zip(changed, stack.step([52] * len(changed)), strict=True):
+            default[context] += change
+        tables.append(default)
+    cells = np.zeros([math.ceil(n / cell) for n in shape], int)
+    cells[0, 0, 0] = stack.symbol(flag_table(0))
+    stride = 1
+    while stride < max(cells.shape):
+        stride *= 2
+    while stride > 1:
+        for axis in range(3):
+            plane_of_cells(cells, axis, stride, tables, stack)
+        stride //= 2
+    stack.finish()
+    z, y, x = (np.arange(n) // cell for n in shape)
+    return cells[np.ix_(z, y, x)] == 1
+
+
+def plane_of_cells(cells: np.ndarray, axis: int, stride: int, tables: list[list[int]], stack: Stack) -> None:
+    """The cells half a stride beyond known ones along an axis."""
+    steps = [stride // 2 if a < axis else stride for a in range(3)]
+    starts = [0, 0, 0]
+    starts[axis] = stride // 2
+    ranges = [range(a, n, s) for a, n, s in zip(starts, cells.shape, steps, strict=True)]
+    i, j = (a for a in range(3) if a != axis)
+    last = (cells.shape[axis] - 1) // stride * stride
+
+    def known(at: tuple[int, ...], far: int, di: int = 0, dj: int = 0) -> int:
+        """A cell of a known plane, the nearest one where there is none."""
+        other = list(at)
+        other[axis] = min(max(at[axis] + far * stride // 2, 0), last)
+        for a, d in ((i, di), (j, dj)):
+            moved = at[a] + d * steps[a]
+            other[a] = moved if moved in ranges[a] else at[a]
+        return int(cells[tuple(other)])
+
+    def near(at: tuple[int, ...]) -> int:
+        total = 0
+        for a, d in product((i, j), (-1, 1)):
+            other = list(at)
+            other[a] += d * steps[a]
+            total += int(cells[tuple(other)]) if other[a] in ranges[a] else 0
+        return total
+
+    for colour in range(2):
+        order = [range(len(r)) for r in (ranges[axis], ranges[i], ranges[j])]
+        contexts = {}
+        for n, u, v in product(*order):
+            if (u + v) % 2 != colour:
+                continue
+            where = [0, 0, 0]
+            where[axis], where[i], where[j] = ranges[axis][n], ranges[i][u], ranges[j][v]
+            at = tuple(where)
+            both = known(at, -1) + known(at, 1)
+            beside = sum(known(at, f, *d) for f in (-1, 1) for d in ((1, 0), (-1, 0), (0, 1), (0, -1)))
+            corners = sum(known(at, f, *d) for f in (-1, 1) for d in ((1, 1), (-1, 1), (1, -1), (-1, -1)))
+            if colour == 0:
+                beyond = known(at, -3) + known(at, 3)
+                contexts[at] = (both * 13 + (2 * beside + corners) // 2) * 3 + beyond
+            else:
+                contexts[at] = (both * 5 + near(at)) * 9 + beside
+        for at in sorted(contexts, key=contexts.__getitem__):
+            cells[at] = stack.symbol(flag_table(tables[colour][contexts[at]]))
+
+
+def default_first() -> list[int]:
+    table = []
+    for both, around, beyond in product(range(3), range(13), range(3)):
+        value = (8 * around // 5 - 20, around - 5, 4 * around // 3 + 1)[both]
+        special = {(0, 0, 0): -32, (2, 12, 2): 28}
+        table.append(special.get((both, around, beyond), value))
+    return table
+
+
+def default_second() -> list[int]:
+    table = []
+    for both, near, beside in product(range(3), range(5), range(9)):
+        if both == near == beside == 0:
+            table.append(-32)
+        elif both == 0:
+            table.append(5 * beside // 2 + 3 * near - 26)
+        elif both == 1:
+            table.append(3 * beside // 2 + 5 * near - 14)
+        else:
+            table.append(3 * beside // 2 + 9 * near // 2 - 6)
+    return table
 
 
 def corrections(data: bytes, count: int) -> list[float]:
@@ -425,7 +515,7 @@ def decode(
     assert struct.unpack("<I", payload[-4:])[0] == zlib.crc32(payload[:-4])
     magic, version, field, code, _, _ = cursor.unpack("3sBBBBd")
     assert magic == b"INR"
-    assert version == 1
+    assert version == 2
     dtype = np.dtype((">" if code & 128 else "<") + DTYPES[code & 63])
     shape = tuple(cursor.varint() for _ in range(*cursor.unpack("B")))
     table = [(cursor.unpack("B")[0], cursor.varint()) for _ in range(*cursor.unpack("B"))]

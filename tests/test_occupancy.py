@@ -53,38 +53,34 @@ def test_coarse_cells_hold_any_voxel() -> None:
     assert np.argwhere(refine(cells, 2, mask.shape)).tolist() == [[4, 2, 2], [4, 3, 2]]
 
 
-def test_the_mask_is_a_gzip_stream() -> None:
-    data = compress(ball(16), 2)
-    assert data[:1] == pack_varint(2)
-    assert len(gzip.decompress(data[1:])) == 8**3 // 8
-
-
 def test_equal_masks_give_equal_bytes() -> None:
     assert compress(ball(16), 1) == compress(np.asfortranarray(ball(16)), 1)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_coarseness_saves_bytes_and_prediction_costs_none(seed: int) -> None:
+def test_coarseness_saves_bytes_and_contexts_beat_gzip(seed: int) -> None:
     mask = generate((48, 48, 48), mask="hard", seed=seed) != 0
     sizes = [len(compress(mask, cell)) for cell in CELLS]
-    assert all(fine > 2 * coarse for fine, coarse in pairwise(sizes))
-    assert sizes[0] <= 1.01 * len(gzip.compress(np.packbits(mask).tobytes(), 9, mtime=0))
+    assert all(fine > 1.5 * coarse for fine, coarse in pairwise(sizes))
+    assert sizes[0] <= 0.4 * len(gzip.compress(np.packbits(mask).tobytes(), 9, mtime=0))
+
+
+def test_noise_costs_little_more_than_a_bit_a_cell() -> None:
+    mask = np.random.default_rng(0).random((20, 20, 20)) < 0.5
+    assert len(compress(mask, 1)) <= 1.2 * 20**3 / 8
 
 
 def damaged() -> dict[str, bytes]:
     good = compress(ball(16), 1)
     return {
         "empty": b"",
-        "no gzip": pack_varint(1),
         "cells of 3": pack_varint(3) + good[1:],
         "cells of 0": pack_varint(0) + good[1:],
         "huge cells": pack_varint(2**60) + good[1:],
-        "cut short": good[:-9],
-        "not gzip": pack_varint(1) + b"\0" * 40,
-        "body changed": good[:30] + bytes([good[30] ^ 0xFF]) + good[31:],
-        "too short": pack_varint(1) + gzip.compress(bytes(511)),
-        "too long": pack_varint(1) + gzip.compress(bytes(513)),
-        "bytes of zlib": pack_varint(1) + b"\x78\x9c" + good[3:],
+        "cut short": good[:-8],
+        "not whole words": good[:-1],
+        "zeros": pack_varint(1) + b"\0" * 40,
+        "too long": good[:1] + b"\1\2\3\4" + good[1:],
     }
 
 
@@ -94,14 +90,12 @@ def test_damage_is_refused(name: str) -> None:
         decompress(damaged()[name], (16, 16, 16))
 
 
-@pytest.mark.parametrize("shape", [(4, 4, 4), (1024, 1024, 1024)], ids=str)
-def test_bombs_take_no_memory(shape: tuple[int, int, int]) -> None:
-    inflated = 2**24 if shape[0] == 4 else 2**10
-    bomb = pack_varint(1) + gzip.compress(bytes(inflated), 9)
+def test_bombs_take_no_memory() -> None:
+    bomb = compress(np.ones((4, 4, 4), bool), 1)
     tracemalloc.start()
     try:
-        with pytest.raises(PayloadError, match="expected"):
-            decompress(bomb, shape)
+        with pytest.raises(PayloadError, match="too short"):
+            decompress(bomb, (1024, 1024, 1024))
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()

@@ -26,6 +26,7 @@ SPLIT = 68  # scale 2**4: from here on low bits are coded apart
 SCALES = 160
 DEAD_ZONE = Decimal("0.60")
 BIT_CODES = 184  # bit frequencies, in 1/8 of log2
+FLAG_LOGITS = 32  # flags have odds of 2**(logit / 2), up to this logit either way
 
 _HALF_LIMIT = 192
 _ESCAPE_BITS = 13  # an escaped value travels as two uniform symbols of 13 bits, zigzag-coded
@@ -76,6 +77,28 @@ def _bit_model(code: int) -> Any:
     one = int(power_of_two(8 * PRECISION - code))
     weights = np.array([2**PRECISION - one, one], np.float64) - 1.0
     return constriction.stream.model.Categorical(weights, perfect=False)
+
+
+@cache
+def flag_frequency(logit: int) -> int:
+    """How many of 2**PRECISION stand for a set flag."""
+    odds = power_of_two(4 * abs(logit))
+    rarer = int(2**PRECISION / (1 + odds))
+    return rarer if logit < 0 else 2**PRECISION - rarer
+
+
+@cache
+def _flag_model(logit: int) -> Any:
+    one = flag_frequency(logit)
+    weights = np.array([2**PRECISION - one, one], np.float64) - 1.0
+    return constriction.stream.model.Categorical(weights, perfect=False)
+
+
+@cache
+def flag_cost() -> Array:
+    """Bits of an unset and of a set flag at logits -FLAG_LOGITS ... FLAG_LOGITS: (2, n) float64."""
+    ones = np.array([flag_frequency(i) for i in range(-FLAG_LOGITS, FLAG_LOGITS + 1)], np.float64)
+    return PRECISION - np.log2(np.stack([2**PRECISION - ones, ones]))
 
 
 def bit_cost(share: float) -> float:
@@ -155,6 +178,10 @@ class SymbolWriter:
         self._queue.append((mask.astype(np.int32), _bit_model(code)))
         return code
 
+    def put_flags(self, flags: Array, logit: int) -> None:
+        """Queue flags (0 or 1) that are set with odds of 2**(logit / 2)."""
+        self._queue.append((flags.astype(np.int32), _flag_model(logit)))
+
     def to_bytes(self) -> bytes:
         coder = constriction.stream.stack.AnsCoder()
         for symbols, model in reversed(self._queue):
@@ -210,6 +237,11 @@ class SymbolReader:
         if not 1 <= code < BIT_CODES:
             raise PayloadError(f"unknown bit frequency code {code}")
         return np.asarray(self._coder.decode(_bit_model(code), count) != 0)
+
+    def get_flags(self, count: int, logit: int) -> Array:
+        """The inverse of :meth:`SymbolWriter.put_flags`: (count,) int32."""
+        flags: Array = self._coder.decode(_flag_model(logit), count)
+        return flags
 
     def end(self) -> None:
         """Check that everything was read."""

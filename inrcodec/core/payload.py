@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 MAGIC = b"INR"
-VERSION = 1
+VERSION = 2
 MAX_VOXELS = 2**30
 MAX_NDIM = 4
 MAX_SIDE = 4096  # voxels along one axis of a field

@@ -93,7 +93,8 @@ class Layout:
     @property
     def padded_bands(self) -> int:
         d, h, w = self.latents
-        return (d + PAD) * (h + PAD) * (w + PAD)
+        # one plane more, as neighbours may lie one frequency higher: elsewhere that is the next row's padding
+        return (d + PAD + 1) * (h + PAD) * (w + PAD)
 
     @cached_property
     def padded(self) -> Array:
