@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
@@ -16,10 +17,13 @@ from hypothesis import strategies as st
 from rate_points import point
 
 from inrcodec import metrics, synthetic
+from inrcodec.core.context import ContextNetwork
+from inrcodec.core.prior import prior
 
 for module in ("hdf5plugin", "scipy", "tqdm"):
     pytest.importorskip(module)
 mrcfile = pytest.importorskip("mrcfile")
+ours = pytest.importorskip("benchmarks.rate.ours")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -288,3 +292,14 @@ def test_resolutions_are_read(tmp_path: Path) -> None:
 
     (tmp_path / "r.csv").write_text("# angstrom\nemd_1, 3.5\n\nemd_2,4\n")
     assert volumes.read_resolutions(tmp_path / "r.csv") == {"emd_1": 3.5, "emd_2": 4.0}
+
+
+def test_a_map_is_measured_with_a_network_new_to_it(tmp_path: Path) -> None:
+    network = ContextNetwork.from_flat(0 * prior().flat)
+    np.save(tmp_path / "fold.npy", network.flat.astype(np.int16))
+    (tmp_path / "unseen.json").write_text(json.dumps({"fold.npy": ["one", "two"]}))
+    for name in ("two", "two+0dB"):
+        found = ours.unseen_prior(tmp_path, name)
+        assert found is not None
+        assert not found.flat.any()
+    assert ours.unseen_prior(tmp_path, "three") is None

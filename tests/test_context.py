@@ -249,3 +249,18 @@ def test_spectral_envelope() -> None:
     means = np.array([[0.0, 1e-12, 0.004, 0.012, 3.0, 1e20]])
     codes = context.spectral_envelope(means)
     assert codes.tolist() == [[0, 1, 9, 17, 77, 255]]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.9])
+def test_a_step_gives_what_the_network_gives(share: float) -> None:
+    layout = get_layout((13, 17, 9), 6)
+    envelope = random_envelope(1)
+    rng = np.random.default_rng(3)
+    latents = np.where(rng.random((layout.bands, 1, layout.blocks)) < share, 2, 0)
+    state = ContextState(NUMPY, layout, envelope)
+    for bands, part, features in context.walk(state, active_bands(layout, envelope)):
+        index = context.step_indices(NUMPY, prior(), features)
+        assert index.dtype == np.uint8
+        flat = features.reshape(context.FEATURES, -1)
+        np.testing.assert_array_equal(index, context.scale_indices(NUMPY, [prior()], flat))
+        state.put(bands, latents[bands][:, :, part], part)

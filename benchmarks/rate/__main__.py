@@ -57,6 +57,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--resolutions", type=Path, help="lines of MAP,ANGSTROM; others are estimated")
     parser.add_argument("--limit", type=float, default=900.0, help="seconds one point may take")
     parser.add_argument("--quick", action="store_true", help="crops of 64, every second value, fewer codecs")
+    parser.add_argument("--stride", type=int, help="every how many values of a knob, default 1 (quick: 2)")
+    parser.add_argument(
+        "--priors", type=Path, help="folder of train_prior --folds: measure maps with networks new to them"
+    )
     parser.add_argument("--retry", action="store_true", help="measure again what failed before")
     parser.add_argument("--report-only", action="store_true", help="tables and pictures of what is there")
     parser.add_argument("--readme", type=Path, help="also put summary and picture into this file")
@@ -101,7 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         effort=options.effort,
         device=options.device,
         limit_s=options.limit,
-        stride=2 if options.quick else 1,
+        stride=options.stride or (2 if options.quick else 1),
+        priors=options.priors,
         retry=options.retry,
     )
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from benchmarks.rate.quality import Reference
 from benchmarks.rate.records import Point, Records, key
 from benchmarks.rate.volumes import Volume
 from benchmarks.rate.written import Written
+from inrcodec.core.prior import replaced
 
 BOUNDS = (0.03, 0.1, 0.3)
 """Largest errors asked for directly, in standard deviations of the volume."""
@@ -34,6 +36,7 @@ class Plan:
         stride: every how many values of a knob's scale.
         bounds, fsc_targets: asked for directly.
         retry: measure again what failed in an earlier run.
+        priors: folder of networks that have not seen some of the maps, and are taken for those.
     """
 
     codecs: Sequence[str]
@@ -44,6 +47,7 @@ class Plan:
     bounds: Sequence[float] = BOUNDS
     fsc_targets: Sequence[float] = FSC_TARGETS
     retry: bool = False
+    priors: Path | None = None
 
 
 class Bench:
@@ -97,21 +101,26 @@ class Bench:
         """One point of our codec."""
         volume, device = self.volume, self.plan.device
 
-        def write(folder: Path) -> Written:
-            return ours.write(
-                self.reference,
-                self.chunk,
-                mode,
-                knob,
-                folder,
-                effort=effort,
-                device=device,
-                voxel_size=volume.voxel_size,
-                resolution=volume.resolution,
-            )
+        priors = self.plan.priors
+        network = None if priors is None else ours.unseen_prior(priors, volume.name)
 
+        def write(folder: Path) -> Written:
+            with nullcontext() if network is None else replaced(network):
+                return ours.write(
+                    self.reference,
+                    self.chunk,
+                    mode,
+                    knob,
+                    folder,
+                    effort=effort,
+                    device=device,
+                    voxel_size=volume.voxel_size,
+                    resolution=volume.resolution,
+                )
+
+        version = ours.fingerprint() + ("" if network is None else "-unseen")
         return self._point(
-            ours.NAME, mode, knob, effort, ours.fingerprint(), write, lambda: ours.warm_up(device, effort)
+            ours.NAME, mode, knob, effort, version, write, lambda: ours.warm_up(device, effort)
         )
 
     def peer(self, name: str, mode: str, knob: float) -> Point:

@@ -17,6 +17,7 @@ from benchmarks.rate.quality import Reference
 from benchmarks.rate.written import Written, boxes
 from inrcodec import INRCodec, synthetic
 from inrcodec.core import decode_many, encode_many
+from inrcodec.core.context import ContextNetwork
 
 NAME = "inr"
 SNR = Scale(lambda i: 10.0 + 4.0 * i, 0, -6, 12)
@@ -38,6 +39,19 @@ def fingerprint() -> str:
         if path.is_file() and "__pycache__" not in inside.parts and inside.stem not in WITHOUT_EFFECT:
             digest.update(inside.as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:10]
+
+
+def unseen_prior(folder: Path, name: str) -> ContextNetwork | None:
+    """The network of :mod:`benchmarks.train_prior` that has not seen a map; None where none has.
+
+    Args:
+        folder: what ``--folds`` wrote, with ``unseen.json``.
+        name: of the volume, as :func:`benchmarks.report.map_name` gives it; noise added to it does not count.
+    """
+    for file, names in json.loads((folder / "unseen.json").read_text()).items():
+        if name.split("+")[0] in names:
+            return ContextNetwork.from_flat(np.load(folder / file, allow_pickle=False))
+    return None
 
 
 def default_effort() -> int:

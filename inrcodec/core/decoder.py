@@ -125,8 +125,7 @@ def decode_latents(backend: Backend, data: bytes, section: FieldSection, network
     values = np.zeros((layout.bands, layout.blocks), np.int32)
     state = ContextState(backend, layout, section.envelope[None])
     for bands, part, features in context.walk(state, active):
-        index = context.scale_indices(backend, [network], features.reshape(context.FEATURES, -1))
-        symbols = reader.get(backend.to_numpy(index).astype(np.uint8))
+        symbols = reader.get(context.step_indices(backend, network, features))
         symbols = symbols.reshape(len(bands), -1)
         values[backend.to_numpy(bands), part] = symbols
         state.put(bands, backend.asarray(symbols[:, None]), part)

@@ -212,8 +212,7 @@ def encode_latents(section: FieldSection, values: Array, network: ContextNetwork
         full = np.zeros((layout.bands, layout.blocks), np.int32)
         full[active] = values
         for bands, part, features in context.walk(state, active):
-            index = context.scale_indices(NUMPY, [network], features.reshape(context.FEATURES, -1))
             symbols = full[bands, part]
-            writer.put(symbols.reshape(-1), index.astype(np.uint8))
+            writer.put(symbols.reshape(-1), context.step_indices(NUMPY, network, features))
             state.put(bands, symbols[:, None], part)
     return writer.to_bytes()
