@@ -19,6 +19,7 @@ from inrcodec.config import (
     settings_to_config,
 )
 from inrcodec.core import PayloadError, Settings, VolumeModel, decode_many, encode_many, fit, fit_fsc, inspect
+from inrcodec.core.choices import Choices
 from inrcodec.fourier_shell import estimate_resolution, parse_voxel_size
 
 if TYPE_CHECKING:
@@ -104,6 +105,14 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
     def volume(self) -> VolumeModel | None:
         """The volume's shared networks (volume scope), or None (chunk scope)."""
         return self._settings.volume
+
+    @property
+    def choices(self) -> Choices | None:
+        """What :meth:`fit` measured and chose, and why; None for codecs from elsewhere.
+
+        Not part of the configuration: ``codec.choices.lines`` says it in words.
+        """
+        return None if self.volume is None else self.volume.choices
 
     def encode(self, buf: Any) -> bytes:
         """Encode one chunk.

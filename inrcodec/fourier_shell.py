@@ -146,11 +146,11 @@ def estimate_resolution(volume: Array, voxel_size: float | Sequence[float] = 1.0
     volume = np.asarray(volume)
     shells = FourierShells(volume.shape, voxel_size)
     power = shells.power(finite(volume)) / shells.coefficients
-    return float(1.0 / (_signal_shells(power) * shells.pixel))
+    return float(1.0 / (signal_shells(power) * shells.pixel))
 
 
-def _signal_shells(power: Array) -> int:
-    """How many shells, counted from the first, hold signal by their mean power."""
+def signal_shells(power: Array) -> int:
+    """How many shells, counted from the first, hold signal: the rule of :func:`estimate_resolution`."""
     count = len(power)
     if count < 8 or power.max() <= 0:
         return count
@@ -164,12 +164,17 @@ def _signal_shells(power: Array) -> int:
     if steep.any():
         return _foot(decibel, first, width, drop, steep)
     outer = max(3, round(_FLOOR_SHARE * count))
-    floor = float(np.median(decibel[-outer:]))
+    floor = 10 * math.log10(max(floor_power(power), power.max() * 1e-20))
     slope = float(np.polyfit(np.arange(outer), decibel[-outer:], 1)[0]) * outer
     if abs(slope) <= _FLOOR_FLAT:
         above = np.flatnonzero(decibel > floor + _FLOOR_RISE)
         return int(above[-1]) + 1 if above.size else count
     return count
+
+
+def floor_power(power: Array) -> float:
+    """Median of the outermost shells' mean power: the noise's, where it is alone there."""
+    return float(np.median(power[-max(3, round(_FLOOR_SHARE * len(power))) :]))
 
 
 def _foot(decibel: Array, first: int, width: int, drop: Array, steep: Array) -> int:

@@ -19,6 +19,7 @@ from inrcodec import metrics, ngff
 from inrcodec import store as stores
 from inrcodec.codec import INRCodec
 from inrcodec.core import Settings, Target
+from inrcodec.core.volume import short_step
 from inrcodec.mrc import MRCVolume, open_volume, partial_path, write_mrc
 from inrcodec.quality import Quality, measure, rescaled_step, with_fsc
 from inrcodec.store import PathLike, Sizes
@@ -144,6 +145,7 @@ def compress(
             "source": Path(source).name,
             "target": {target.kind: target.value},
             **({"resolution_estimated": resolution is None} if target.kind == "fsc" else {}),
+            **({"choices": codec.choices.to_text()} if codec.choices is not None else {}),
             "decoded_sha256": _sha256(decoded),
             "mrc": {
                 "encoding": "zlib, base64",
@@ -261,7 +263,7 @@ def _with_step(codec: INRCodec, step: float, device: str) -> INRCodec:
         threshold=settings.threshold,
         effort=settings.effort,
         block=settings.block,
-        volume=replace(settings.volume, step=step),
+        volume=replace(settings.volume, step=short_step(step)),
         device=device,
         **quality,
     )

@@ -86,14 +86,17 @@ def description(found: Description) -> list[str]:
         out.append("scope           chunk")
     else:
         model = settings.volume
-        out.append(f"scope           volume: step {model.step:.6g}, block {model.block}")
+        cell = "no occupancy mask" if model.cell is None else f"occupancy cells of {model.cell} voxels"
+        out.append(f"scope           volume: step {model.step:.6g}, block {model.block}, {cell}")
         out += _resolution_lines(model.resolution, found.estimated)
         if model.shells is not None:
             out.append(
                 f"shells          steps at {len(model.shells.exponents)} nodes, "
                 f"none beyond {model.shells.cutoff:.3f} of the Nyquist frequency"
             )
-        out.append(f"weights         {len(model.weights)} bytes, in the array's metadata")
+        own = f"{len(model.weights)} bytes, in the array's metadata"
+        out.append(f"weights         {own if model.changed else f'those of prior {model.prior}'}")
+    out += found.choices.lines if found.choices is not None else []
     out += _size_lines(found.sizes)
     out += [f"field           {name}: {count} chunks" for name, count in found.fields.items()]
     out += [f"section         {name}: {size:,} bytes" for name, size in found.sections.items()]

@@ -21,6 +21,7 @@ import zarr
 
 from inrcodec.codec import INRCodec
 from inrcodec.core import Settings, inspect
+from inrcodec.core.choices import Choices
 from inrcodec.mrc import partial_path
 
 Array = np.ndarray[Any, Any]
@@ -71,7 +72,8 @@ class Sizes:
 class Description:
     """What a store says of itself; ``fields`` counts its chunks and ``sections`` their bytes.
 
-    ``estimated`` says that the resolution of an ``fsc`` target is an estimate from the map's spectrum.
+    ``estimated`` says that the resolution of an ``fsc`` target is an estimate from the map's spectrum;
+    ``choices`` what was measured and chosen when it was made, where that is recorded.
     """
 
     shape: tuple[int, ...]
@@ -85,6 +87,7 @@ class Description:
     fields: dict[str, int]
     sections: dict[str, int]
     estimated: bool = False
+    choices: Choices | None = None
 
 
 def open_store(store: PathLike) -> tuple[Any, dict[str, Any]]:
@@ -174,7 +177,8 @@ def describe(store: PathLike) -> Description:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not written with inrcodec, is sharded, or a chunk is damaged (PayloadError).
+        ValueError: it is not written with inrcodec, is sharded, or a chunk is damaged (PayloadError), or
+            the record of what was chosen.
     """
     array, attributes = open_store(store)
     settings = settings_of(array)
@@ -200,6 +204,7 @@ def describe(store: PathLike) -> Description:
         dict(fields.most_common()),
         dict(sections.most_common()),
         bool(attributes.get("resolution_estimated", False)),
+        Choices.from_text(attributes["choices"]) if "choices" in attributes else None,
     )
 
 

@@ -50,6 +50,13 @@ class TestCommands:
         assert code == 0
         assert f"28 x 26 x 24 float32, zarr format {zarr_format}" in out
         assert "snr 25 dB, effort 0" in out
+        assert "traits          box of 17,472 voxels, all voxels represented" in out
+        for word in (
+            "chosen          block ",
+            "bit per voxel estimated",
+            "chosen          cell none: no background",
+        ):
+            assert word in out
         code, out, _ = run("verify", "a.mrc", "a.zarr")
         assert code == 0
         for word in ("SNR", "largest error", "bits per voxel", "ratio", "FSC < 0.999", "1/A"):

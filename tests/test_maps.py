@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
-from inrcodec import INRCodec, maps, store
+from inrcodec import INRCodec, maps, report, store
 from inrcodec.core import Target, VolumeModel
 
 LOOSE = Target("snr", 20.0)
@@ -121,6 +121,29 @@ def test_masked_map_with_empty_chunks(tmp_path):
     assert result.met
     assert result.quality.background == 0
     assert sum(store.describe(tmp_path / "a.zarr").fields.values()) == 1
+
+
+def test_what_was_chosen_is_described(tmp_path, map_path, volume):
+    maps.compress(map_path, tmp_path / "a.zarr", target=LOOSE, effort=0)
+    found = store.describe(tmp_path / "a.zarr")
+    model = found.settings.volume
+    assert found.choices.traits.shape == volume.shape
+    assert found.choices["block"].value == model.block
+    assert found.choices["cell"].value == model.cell
+    said = report.description(found)
+    assert all(line in said for line in found.choices.lines)
+    # stores made by other means say what their configuration says
+    root = zarr.open_group(str(tmp_path / "a.zarr"), mode="r+")
+    attributes = dict(root.attrs["inrcodec"])
+    del attributes["choices"]
+    root.attrs["inrcodec"] = attributes
+    plain = store.describe(tmp_path / "a.zarr")
+    assert plain.choices is None
+    kept = [line for line in said if line not in found.choices.lines]
+    assert [line.split()[0] for line in report.description(plain)] == [line.split()[0] for line in kept]
+    root.attrs["inrcodec"] = attributes | {"choices": "eJw="}
+    with pytest.raises(ValueError, match="the record of what was chosen is damaged"):
+        store.describe(tmp_path / "a.zarr")
 
 
 def test_metadata(tmp_path, map_path):

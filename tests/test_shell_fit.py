@@ -77,8 +77,15 @@ def test_a_fit_on_a_sample() -> None:
     # strong low frequencies have larger steps than the weak ones at the resolution
     assert exponents[2] > exponents[24:36].min() + 8
     assert 0.5 < found.model.shells.cutoff < 0.9
+    choices = found.model.choices
+    assert choices is not None
+    assert choices.traits.shape == (48, 48, 48)
+    assert choices["block"].value == found.model.block
+    assert choices["block"].figures[str(found.model.block)] == min(choices["block"].figures.values())
+    assert choices["cell"].value is None is found.model.cell
+    assert choices["steps"].value == 0
     finer = found.with_weight(4 * found.weight, found.cutoff)
-    assert finer.model.step == pytest.approx(found.model.step / 2)
+    assert finer.model.step == pytest.approx(found.model.step / 2, rel=1e-3)
     assert finer.model.shells == found.model.shells
 
 

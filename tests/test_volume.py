@@ -13,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inrcodec.core import PayloadError, VolumeModel
+from inrcodec.core.choices import Choices
 from inrcodec.core.context import PARAMETERS, ContextNetwork
 from inrcodec.core.prior import prior
 from inrcodec.core.shells import ShellTable
+from inrcodec.core.traits import Traits
+from inrcodec.core.volume import short_step, unchanged_weights
 
 
 def network(seed: int, spread: int) -> ContextNetwork:
@@ -106,3 +109,34 @@ def test_shells_in_the_configuration() -> None:
 def test_untrusted_shells(key: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         VolumeModel.from_config(shelled().to_config() | {key: value})
+
+
+def test_defaults_are_left_out_of_the_configuration() -> None:
+    plain = VolumeModel(0.25, 16, unchanged_weights())
+    assert plain.to_config() == {"step": 0.25, "block": 16, "prior": plain.prior}
+    assert VolumeModel.from_config(plain.to_config()) == plain
+    assert not plain.changed
+    assert VolumeModel(0.25, 16, network(0, 9).to_bytes(prior())).changed
+
+
+def test_configurations_that_spell_out_the_defaults_are_read() -> None:
+    weights = base64.b64encode(unchanged_weights()).decode()
+    plain = VolumeModel(0.25, 16, unchanged_weights())
+    assert VolumeModel.from_config(plain.to_config() | {"cell": None, "weights": weights}) == plain
+
+
+def test_choices_are_no_part_of_the_model() -> None:
+    plain = VolumeModel(0.25, 16, unchanged_weights())
+    noted = replace(plain, choices=Choices(Traits((8, 8, 8), 1.0, None, 1.0, 9.0, 1.0)))
+    assert noted == plain
+    assert hash(noted) == hash(plain)
+    assert noted.to_config() == plain.to_config()
+    assert repr(noted) == repr(plain)
+
+
+@given(st.floats(1e-300, 1e300))
+def test_short_steps_are_never_larger(step: float) -> None:
+    short = short_step(step)
+    assert 0 <= 1 - short / step < 2e-4
+    assert short_step(short) == short
+    assert float(f"{short:.4e}") == short

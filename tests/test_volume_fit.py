@@ -12,6 +12,7 @@ from inrcodec.core import Settings, Target, VolumeModel, decode_many, encode_man
 from inrcodec.core.field_section import FieldSection
 from inrcodec.core.payload import Payload, Section
 from inrcodec.core.prepare import as_volume_shape
+from inrcodec.core.traits import measure_traits
 from inrcodec.synthetic import generate
 
 SIZE = 48
@@ -223,3 +224,55 @@ class TestRefusals:
     def test_chunks_that_do_not_fit(self, chunk: tuple[int, ...]) -> None:
         with pytest.raises(ValueError, match="do not fit a volume of shape"):
             fit(np.zeros((8, 8, 8), np.float32), Settings(effort=0), chunk)
+
+
+@pytest.mark.parametrize(
+    ("settings", "mask"),
+    [
+        (Settings(Target("snr", 30), effort=0), "hard"),
+        (Settings(Target("snr", 20), effort=0), "none"),
+        (Settings(Target("max_error", 0.2), effort=0, block=9), "soft"),
+        (Settings(Target("ratio", 20), effort=0), "none"),
+        (Settings(Target("snr", 20), effort=0, threshold=0.5), "none"),
+    ],
+    ids=str,
+)
+def test_what_was_chosen_is_recorded(settings: Settings, mask) -> None:
+    volume = density(9, mask=mask)
+    model = fit(volume, settings, (24,) * 3)
+    assert model.choices is not None
+    assert model.choices.traits == measure_traits(volume, settings.threshold)
+    assert model.choices["sample"].value == volume.size
+    for name, value in {"block": model.block, "cell": model.cell}.items():
+        choice = model.choices[name]
+        assert choice.value == value
+        if choice.figures:
+            assert choice.figures[str(value).lower()] == min(choice.figures.values())
+    assert model.choices["steps"].value == 0
+    assert not model.changed
+    assert "choices" not in model.to_config()
+
+
+def bars(size: int) -> np.ndarray:
+    """Density as no map has it: sharp layers, white within each."""
+    layers = np.sign(np.sin(np.arange(size) / 1.7))[:, None, None]
+    return (layers * np.random.default_rng(0).random((1, size, size))).astype(np.float32)
+
+
+@pytest.mark.needs_torch
+@pytest.mark.parametrize(("size", "kept"), [(12, "prior"), (40, "own")])
+def test_own_weights_where_they_pay(size: int, kept: str) -> None:
+    model = fit(bars(size), Settings(Target("snr", 30), effort=2), (size,) * 3, device="cpu")
+    assert model.choices is not None
+    choice = model.choices["network"]
+    assert choice.value == kept
+    assert model.changed is (kept == "own")
+    if model.changed:
+        assert f"weights of {len(model.weights)} bytes" in choice.why
+    assert int(model.choices["steps"].value or 0) <= 150
+
+
+def test_the_record_of_a_volume_with_nothing_in_it() -> None:
+    model = fit(np.zeros((16, 16, 16)), Settings(effort=0), (16,) * 3)
+    assert model.choices is not None
+    assert model.choices.traits.represented == 0

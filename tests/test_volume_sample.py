@@ -7,13 +7,17 @@ import pytest
 
 from inrcodec.core.backend import NUMPY
 from inrcodec.core.settings import Target
+from inrcodec.core.traits import Traits
 from inrcodec.core.volume_sample import (
+    WHOLE,
     allowed_error,
     chunk_boxes,
+    draw_sample,
     make_parts,
     plain,
     plain_error,
     prepared,
+    sample_choice,
     secant_step,
     shared_step,
 )
@@ -60,3 +64,29 @@ def test_a_shared_step_hits_a_size(volume: np.ndarray) -> None:
     wanted = 0.5 * volume.size
     step = shared_step(parts, 1.0, lambda s: wanted - plain(parts, s)[1])
     assert plain(parts, step)[1] == pytest.approx(wanted, rel=0.02)
+
+
+def test_a_sample_stands_for_the_empty_chunks_beside_it(volume: np.ndarray) -> None:
+    padded = np.concatenate([volume, np.zeros_like(volume)])
+    boxes = list(chunk_boxes(padded.shape, (12, 20, 28)))
+    everything, share = draw_sample(padded, boxes, None, padded.size)
+    assert (len(everything), share) == (2, 1.0)
+    some, share = draw_sample(padded, boxes, None, 12 * 20 * 28)
+    assert len(some) == 1
+    assert share in (0.25, 0.5, 0.75)
+
+
+def test_the_sample_grows_as_fewer_latents_are_coded() -> None:
+    def voxels(**changes: float) -> int:
+        traits = {"represented": 1.0, "band_limit": 1.0, "noise_floor": 40.0, **changes}
+        measured = Traits((400, 400, 400), background=0.0, faces=0.0, **traits)
+        return int(sample_choice(measured, Target("snr", 30)).value or 0)
+
+    assert voxels(noise_floor=10.0) < voxels() < voxels(represented=0.5) <= voxels(band_limit=0.3) == 2**22
+
+
+def test_the_sample_of_the_smallest_and_the_largest() -> None:
+    small = sample_choice(Traits((50, 50, 50), 1.0, None, 1.0, 40.0, 0.0), Target("snr", 30))
+    assert small.reason == "125,000: all voxels"
+    large = sample_choice(Traits((WHOLE, 2, 1), 1.0, None, 1.0, 1.0, 0.0), Target("snr", 30))
+    assert large.value == 2**22

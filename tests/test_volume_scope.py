@@ -34,7 +34,16 @@ def test_the_configuration_carries_the_volume(fitted: INRCodec) -> None:
     assert len(config) <= 4096
     assert fitted.volume is not None
     assert INRCodec.from_config(json.loads(config)) == fitted
-    assert "weights" in fitted.get_config()["volume"]
+    assert ("weights" in fitted.get_config()["volume"]) is fitted.volume.changed
+
+
+def test_choices_are_on_the_codec_and_not_in_its_configuration(fitted: INRCodec) -> None:
+    assert fitted.volume is not None
+    assert fitted.choices is not None
+    assert fitted.choices["block"].value == fitted.volume.block
+    assert "choices" not in json.dumps(fitted.get_config())
+    assert INRCodec.from_config(fitted.get_config()).choices is None
+    assert INRCodec().choices is None
 
 
 def test_chunks_need_the_volume(fitted: INRCodec, density: np.ndarray) -> None:

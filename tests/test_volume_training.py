@@ -12,7 +12,14 @@ from inrcodec.core.presets import EFFORTS
 from inrcodec.core.prior import prior
 from inrcodec.core.shells import MAX_NODES, ShellTable
 from inrcodec.core.volume_sample import make_parts
-from inrcodec.core.volume_training import choose_cell, train_once
+from inrcodec.core.volume_training import (
+    block_choice,
+    cheaper_network,
+    choose_cell,
+    search_blocks,
+    train_once,
+    training_steps,
+)
 
 
 def hard_masked() -> np.ndarray:
@@ -27,10 +34,12 @@ def test_a_mask_where_it_pays(shells: ShellTable | None) -> None:
     sample = [prepare(hard_masked(), None)]
     assert sample[0] is not None
     chosen = choose_cell(NUMPY, sample, sample[0].scale, 8, 0.3, EFFORTS[5], shells)
-    assert chosen in (1, 2, 4)
+    assert chosen.value in (1, 2, 4)
+    assert chosen.figures[str(chosen.value)] == min(chosen.figures.values()) < chosen.figures["none"] == 1
     plain = [prepare(blobs((16, 16, 16)).astype(np.float32), None)]
     assert plain[0] is not None
-    assert choose_cell(NUMPY, plain, plain[0].scale, 8, 0.1, EFFORTS[5], shells) is None
+    none = choose_cell(NUMPY, plain, plain[0].scale, 8, 0.1, EFFORTS[5], shells)
+    assert (none.value, none.reason) == (None, "none: no background to leave out")
 
 
 @pytest.mark.needs_torch
@@ -41,7 +50,7 @@ def test_training_saves_bits() -> None:
     step = np.array([0.05])
     latents = parts[0].latents
     q = latents.plain(step)
-    network = train_once([latents], [q], prior(), EFFORTS[2], 0, lambda _: None)
+    network = train_once([latents], [q], prior(), 150, 0, 1.0, lambda _: None)
     assert latents.cost(q, [network]).bits[0] < latents.cost(q, [prior()]).bits[0]
 
 
@@ -50,4 +59,52 @@ def test_nothing_to_train_on() -> None:
     assert ready is not None
     (part,) = make_parts(NUMPY, [ready], ready.scale, 8, None)
     q = part.latents.plain(np.array([1e6]))
-    assert train_once([part.latents], [q], prior(), EFFORTS[2], 0, lambda _: None) is prior()
+    assert train_once([part.latents], [q], prior(), 150, 0, 1.0, lambda _: None) is prior()
+
+
+def quantised(noise: float, size: int = 24) -> tuple[list, list]:
+    """Latents of one noisy chunk, and the same quantised."""
+    ready = prepare(blobs((size,) * 3, noise=noise).astype(np.float32), None)
+    assert ready is not None
+    (part,) = make_parts(NUMPY, [ready], ready.scale, 8, None)
+    return [part.latents], [part.latents.plain(np.array([0.2]))]
+
+
+def test_more_bytes_repay_more_training() -> None:
+    few, many = (training_steps(*quantised(0.1), share, EFFORTS[3]) for share in (1.0, 1e-3))
+    assert 0 < int(few.value or 0) < int(many.value or 0) == EFFORTS[3].fit_steps
+    assert "bytes estimated under the prior, 400 at most" in few.why
+    assert training_steps(*quantised(0.1), 1.0, EFFORTS[0]).value == 0
+
+
+@pytest.mark.needs_torch
+def test_own_weights_where_the_volume_is_large_enough() -> None:
+    fitted, chosen = quantised(0.5)
+    # trained as for a large volume: many weights change
+    network = train_once(fitted, chosen, prior(), 60, 0, 1e-4, lambda _: None)
+    kept, large = cheaper_network(fitted, chosen, network, 1e-4)
+    assert (kept is network, large.value) == (True, "own")
+    kept, small = cheaper_network(fitted, chosen, network, 1.0)
+    assert (kept is prior(), small.value) == (True, "prior")
+    assert small.figures["prior"] < small.figures["own"]
+    assert cheaper_network(fitted, chosen, prior(), 1.0)[1].reason == "prior: training changed no weight"
+
+
+@pytest.mark.needs_torch
+def test_few_weights_change_for_a_small_volume() -> None:
+    fitted, chosen = quantised(0.5)
+    changed = [
+        len(train_once(fitted, chosen, prior(), 60, 0, share, lambda _: None).to_bytes(prior()))
+        for share in (1.0, 1e-4)
+    ]
+    assert changed[0] < 0.3 * changed[1]
+
+
+def test_the_search_of_block_lengths() -> None:
+    tried = search_blocks((64, 64, 64), None, EFFORTS[5], lambda block: abs(block - 13))
+    assert len(tried) == EFFORTS[5].blocks
+    choice = block_choice(tried, None, "off", 0.5)
+    assert choice.value == min(tried, key=lambda b: tried[b]) == 13
+    assert choice.figures["16"] == 1.5
+    assert search_blocks((64, 64, 64), 7, EFFORTS[5], float) == {7: 7.0}
+    assert block_choice({7: 7.0}, 7, "").reason == "7: as asked"

@@ -14,24 +14,33 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core.backend import Backend, get_backend
+from inrcodec.core.choices import Choice, Choices
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fields.layout import get_layout
-from inrcodec.core.fitting import candidate_blocks
 from inrcodec.core.latents import Latents, Quantised
 from inrcodec.core.leakage import MAX_BINS, Leakage, nodes, table
 from inrcodec.core.prepare import Prepared
-from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS, FIRST_BLOCKS, Preset
+from inrcodec.core.presets import EFFORTS, Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings
 from inrcodec.core.shells import MAX_NODES, ShellTable
-from inrcodec.core.volume import VolumeModel
-from inrcodec.core.volume_sample import Part, chunk_boxes, make_parts, prepared
-from inrcodec.core.volume_training import ROUNDS, Progress, choose_cell, train_once
+from inrcodec.core.traits import measure_traits
+from inrcodec.core.volume import VolumeModel, short_step
+from inrcodec.core.volume_sample import Part, chunk_boxes, draw_sample, make_parts, sample_choice
+from inrcodec.core.volume_training import (
+    ROUNDS,
+    Progress,
+    block_choice,
+    cheaper_network,
+    choose_cell,
+    search_blocks,
+    train_once,
+    training_steps,
+)
 from inrcodec.fourier_shell import FourierShells, ShellReference
 
 Array = np.ndarray[Any, Any]
 
-_SAMPLE = 2**22  # voxels that block length and networks are chosen on
 _BALANCINGS = 5  # rounds of predicted errors for each block length
 _WEAKEST = 1e-16  # of the strongest shell's power: below, nothing is left of float64
 _NONZERO = 3e-4  # share of latents about a node that are not zero, for it to be coded
@@ -89,7 +98,7 @@ class ShellFit:
     def with_weight(self, weight: Array, cutoff: int) -> ShellFit:
         """The fit with other weights of bins."""
         step, shells = table(self.leakage.weights(weight), cutoff)
-        model = replace(self.model, step=step * self.unit, shells=shells)
+        model = replace(self.model, step=short_step(step * self.unit), shells=shells)
         return replace(self, weight=weight, model=model, cutoff=cutoff)
 
 
@@ -100,6 +109,7 @@ class SampleFit:
         sample: prepared chunks.
         share: of the volume that they are.
         layout_shape: (d, h, w) of a chunk.
+        choices: made before.
     """
 
     def __init__(
@@ -112,9 +122,11 @@ class SampleFit:
         voxel_size: Array,
         unit: float,
         settings: Settings,
+        choices: Choices,
         report: Progress,
     ) -> None:
         self.backend = backend
+        self.choices = choices
         self.sample = sample
         self.share = share
         self.shape = layout_shape
@@ -127,38 +139,34 @@ class SampleFit:
 
     def run(self) -> ShellFit:
         """The fit of the block length that takes the fewest bits."""
-        block, weight = self._choose_block()
+        chosen, weight = self._choose_block()
+        block = int(chosen.value or 0)
         self.report(0.3)
         leakage = self._leakage(block)
         step, shells = table(leakage.weights(weight))
         cell = choose_cell(self.backend, self.sample, self.unit, block, step, self.preset, shells)
-        parts = make_parts(self.backend, self.sample, self.unit, block, cell)
-        network, weight, cutoff = self._train(parts, leakage, weight)
-        model = VolumeModel(step * self.unit, block, network.to_bytes(prior()), cell=cell)
+        size = None if cell.value is None else int(cell.value)
+        parts = make_parts(self.backend, self.sample, self.unit, block, size)
+        network, weight, cutoff, trained = self._train(parts, leakage, weight)
+        choices = replace(self.choices, made=(*self.choices.made, chosen, cell, *trained))
+        model = VolumeModel(step * self.unit, block, network.to_bytes(prior()), cell=size, choices=choices)
         return ShellFit(weight, leakage, model, self.unit, MAX_NODES).with_weight(weight, cutoff)
 
     def _leakage(self, block: int) -> Leakage:
         return Leakage(get_layout(self.shape, block), self.voxel_size, self.budget.width, self.budget.bins)
 
-    def _choose_block(self) -> tuple[int, Array]:
-        tried: dict[int, tuple[float, Array]] = {}
+    def _choose_block(self) -> tuple[Choice, Array]:
+        weights: dict[int, Array] = {}
 
-        def attempt(block: int) -> None:
-            tried[block] = self._bits(block)
+        def figure(block: int) -> float:
+            bits, weights[block] = self._bits(block)
+            return bits
 
-        wanted = self.settings.block
-        first = [wanted] if wanted is not None else candidate_blocks(self.shape, FIRST_BLOCKS)
-        for block in first:
-            attempt(block)
-        lengths = [] if wanted is not None else candidate_blocks(self.shape, (*FIRST_BLOCKS, *BLOCK_LENGTHS))
-        while len(tried) < self.preset.blocks:
-            best = min(tried, key=lambda b: tried[b][0])
-            rest = [b for b in lengths if b not in tried]
-            if not rest:
-                break
-            attempt(min(rest, key=lambda b: abs(np.log(b / best))))
-        block = min(tried, key=lambda b: tried[b][0])
-        return block, tried[block][1]
+        asked = self.settings.block
+        tried = search_blocks(self.shape, asked, self.preset, figure)
+        voxels = sum(p.chunk.size for p in self.sample)
+        choice = block_choice(tried, asked, "bit per voxel estimated at the target", 1 / voxels)
+        return choice, weights[int(choice.value or 0)]
 
     def _bits(self, block: int) -> tuple[float, Array]:
         """Estimated bits of the sample at the target, quantised plainly, and the weights of its bins."""
@@ -189,7 +197,9 @@ class SampleFit:
         relative[0] = relative[min(1, len(relative) - 1)]
         return relative
 
-    def _train(self, parts: list[Part], leakage: Leakage, weight: Array) -> tuple[ContextNetwork, Array, int]:
+    def _train(
+        self, parts: list[Part], leakage: Leakage, weight: Array
+    ) -> tuple[ContextNetwork, Array, int, list[Choice]]:
         """Rounds of choosing latents, balancing the bins and training one network on all parts."""
         network = prior()
         chosen: list[Quantised] = []
@@ -207,11 +217,23 @@ class SampleFit:
                 chosen.append(q)
                 energy += node_error(latents, q, steps)
             weight = moved(weight, self._predicted(leakage, energy))
-            if turn % 2 and self.preset.fit_steps:
+            if turn == 1:
+                training = training_steps(fitted, chosen, self.share, self.preset)
+            if turn % 2 and training.value:
                 network = train_once(
-                    fitted, chosen, network, self.preset, turn // 2, lambda f: self.report(0.3 + 0.3 * f)
+                    fitted,
+                    chosen,
+                    network,
+                    int(training.value),
+                    turn // 2,
+                    self.share,
+                    lambda f: self.report(0.3 + 0.3 * f),
                 )
-        return network, weight, _cutoff(fitted, chosen)
+        made = [training]
+        if training.value:
+            network, kept = cheaper_network(fitted, chosen, network, self.share)
+            made.append(kept)
+        return network, weight, _cutoff(fitted, chosen), made
 
 
 def reweighted(part: Part, shells: ShellTable) -> Latents:
@@ -272,19 +294,25 @@ def fit_shells(
         report: called with the fraction done.
     """
     backend = get_backend("numpy" if settings.effort == 0 and device == "auto" else device)
+    shells: FourierShells = reference.shells
+    inside = tuple(slice(0, n) for n in shells.shape)
+    choices = Choices(measure_traits(volume[inside], settings.threshold))
+    size = sample_choice(choices.traits, settings.target)
     boxes = list(chunk_boxes(volume.shape, chunk_shape))
-    np.random.default_rng(0).shuffle(boxes)
-    wanted = max(1, _SAMPLE // int(np.prod(chunk_shape)))
-    sample: list[Prepared] = []
-    seen = 0  # chunks that hold nothing are part of what the sample stands for
-    while seen < len(boxes) and len(sample) < wanted:
-        sample += prepared(volume, [boxes[seen]], settings.threshold, 1)
-        seen += 1
+    sample, share = draw_sample(volume, boxes, settings.threshold, int(size.value or 0))
     if not sample:
         return None
     unit = max(p.scale for p in sample)
-    shells: FourierShells = reference.shells
     budget = ShellBudget(reference, settings.target.value, unit)
     return SampleFit(
-        backend, sample, seen / len(boxes), chunk_shape, budget, shells.voxel_size, unit, settings, report
+        backend,
+        sample,
+        share,
+        chunk_shape,
+        budget,
+        shells.voxel_size,
+        unit,
+        settings,
+        replace(choices, made=(size,)),
+        report,
     ).run()

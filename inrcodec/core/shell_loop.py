@@ -13,11 +13,10 @@ import numpy as np
 
 from inrcodec.core.decoder import decode_many
 from inrcodec.core.encoder import encode_many
-from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings
 from inrcodec.core.shell_fit import ShellBudget, ShellFit, fit_shells, moved
 from inrcodec.core.shells import MAX_NODES
-from inrcodec.core.volume import VolumeModel
+from inrcodec.core.volume import VolumeModel, short_step, unchanged_weights
 from inrcodec.core.volume_sample import chunk_boxes
 from inrcodec.core.volume_training import Progress
 from inrcodec.fourier_shell import FourierShells, ShellReference, relative_error
@@ -68,7 +67,7 @@ def fit_fsc(
     d, h, w = chunk_shape
     found = fit_shells(padded, settings, (d, h, w), reference, device=device, report=report)
     if found is None:
-        plain = VolumeModel(1.0, settings.block or 16, prior().to_bytes(prior()))
+        plain = VolumeModel(1.0, settings.block or 16, unchanged_weights())
         return replace(plain, resolution=resolution, voxel_size=voxel_size)
     found = replace(found, model=replace(found.model, resolution=resolution, voxel_size=voxel_size))
     loop = _Loop(padded, volume.shape, chunk_shape, settings, reference, device)
@@ -132,7 +131,8 @@ class _Loop:
     def _tightened(self, worst: float, model: VolumeModel) -> VolumeModel:
         """Smaller steps for all shells alike until the target is met."""
         for _ in range(_TIGHTENINGS):
-            model = replace(model, step=model.step * float(np.clip(0.98 * worst**-0.5, 0.25, 0.99)))
+            step = model.step * float(np.clip(0.98 * worst**-0.5, 0.25, 0.99))
+            model = replace(model, step=short_step(step))
             _, relative = self.measure(model)
             worst = float(relative.max())
             if worst <= 1:

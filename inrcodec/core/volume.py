@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import math
 import zlib
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any
 
+from inrcodec.core.choices import Choices
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fields.layout import MAX_BLOCK
 from inrcodec.core.occupancy import CELLS
@@ -16,6 +17,21 @@ from inrcodec.core.prior import CURRENT, prior
 from inrcodec.core.shells import ShellTable
 
 _KEYS = frozenset({"step", "block", "prior", "cell", "weights", "shells", "resolution", "voxel_size"})
+
+
+@cache
+def unchanged_weights() -> bytes:
+    """The weights of a prior itself: no difference."""
+    return prior().to_bytes(prior())
+
+
+def short_step(step: float) -> float:
+    """A step of five decimal digits, not above the one given: in a configuration every digit is a byte."""
+    if not 0 < step < math.inf:
+        return step
+    rounded = float(f"{step:.4e}")
+    # up to one digit too large, and a larger step might miss the target
+    return rounded if rounded <= step else float(f"{step * (1 - 5e-5):.4e}")
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,7 @@ class VolumeModel:
         shells: with a Fourier-shell target, the steps of radial shells; ``step`` is then the smallest.
         resolution: angstrom up to which the Fourier-shell target holds.
         voxel_size: angstrom per voxel and axis that ``resolution`` was given with.
+        choices: what was chosen and why, where the model comes from a fit. Not part of the configuration.
     """
 
     step: float
@@ -41,11 +58,17 @@ class VolumeModel:
     shells: ShellTable | None = None
     resolution: float | None = None
     voxel_size: tuple[float, ...] | None = None
+    choices: Choices | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def network(self) -> ContextNetwork:
         """The context network itself."""
         return ContextNetwork.from_bytes(self.weights, prior(self.prior))
+
+    @property
+    def changed(self) -> bool:
+        """Whether the networks are others than the prior's."""
+        return self.weights != unchanged_weights()
 
     @property
     def digest(self) -> int:
@@ -54,14 +77,12 @@ class VolumeModel:
         return digest if self.shells is None else zlib.crc32(self.shells.exponents, digest)
 
     def to_config(self) -> dict[str, Any]:
-        """Plain JSON, at most 4 kB."""
-        config: dict[str, Any] = {
-            "step": self.step,
-            "block": self.block,
-            "prior": self.prior,
-            "cell": self.cell,
-            "weights": base64.b64encode(self.weights).decode("ascii"),
-        }
+        """Plain JSON, at most 4 kB; what has its default is left out."""
+        config: dict[str, Any] = {"step": self.step, "block": self.block, "prior": self.prior}
+        if self.cell is not None:
+            config["cell"] = self.cell
+        if self.changed:
+            config["weights"] = base64.b64encode(self.weights).decode("ascii")
         if self.shells is not None:
             config["shells"] = self.shells.to_config()
         if self.resolution is not None:
@@ -76,11 +97,13 @@ class VolumeModel:
         unknown = set(config) - _KEYS
         if unknown:
             raise ValueError(f"unknown volume settings: {', '.join(sorted(unknown))}")
-        shells, resolution, sizes = (config.get(key) for key in ("shells", "resolution", "voxel_size"))
+        weights, shells, resolution, sizes = (
+            config.get(key) for key in ("weights", "shells", "resolution", "voxel_size")
+        )
         model = cls(
             step=float(config["step"]),
             block=int(config["block"]),
-            weights=base64.b64decode(config["weights"], validate=True),
+            weights=unchanged_weights() if weights is None else base64.b64decode(weights, validate=True),
             prior=int(config["prior"]),
             cell=config.get("cell"),
             shells=None if shells is None else ShellTable.from_config(shells),

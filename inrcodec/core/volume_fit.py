@@ -9,33 +9,46 @@ import numpy as np
 
 from inrcodec.core import corrections
 from inrcodec.core.backend import Backend, get_backend
+from inrcodec.core.choices import Choice, Choices
 from inrcodec.core.choosing import ERROR_RATIOS, beyond
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fitting import candidate_blocks, fit_latents
 from inrcodec.core.payload import dtype_code
 from inrcodec.core.prepare import Prepared
-from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS, FIRST_BLOCKS, Preset
+from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS, Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings
-from inrcodec.core.volume import VolumeModel
+from inrcodec.core.traits import measure_traits
+from inrcodec.core.volume import VolumeModel, short_step, unchanged_weights
 from inrcodec.core.volume_sample import (
+    WHOLE,
     Part,
     allowed_error,
     chunk_boxes,
+    draw_sample,
     make_parts,
     plain,
     prepared,
+    sample_choice,
     secant_step,
     shared_step,
 )
-from inrcodec.core.volume_training import ROUNDS, Progress, choose_cell, filled_score, train_once
+from inrcodec.core.volume_training import (
+    ROUNDS,
+    Progress,
+    block_choice,
+    cheaper_network,
+    choose_cell,
+    filled_score,
+    search_blocks,
+    train_once,
+    training_steps,
+)
 
 Array = np.ndarray[Any, Any]
 
-_SAMPLE = 2**22  # voxels that block length and networks are chosen on
-_EXACT = 2**26  # voxels up to which the step is set on the whole volume, not on a sample
 _MARGIN = 1.003  # of the squared error, kept in hand where the step is set by an estimate
-_SETTLINGS = 4  # times the step is corrected by the error of the whole volume
+_SETTLINGS = 6  # times the step is corrected by the error of the whole volume
 _SPENT = 0.98  # of the error allowed: enough
 
 
@@ -71,25 +84,35 @@ def fit(
     backend = get_backend(device)
     report = progress or (lambda _: None)
     boxes = list(chunk_boxes(tuple(volume.shape), chunk_shape))
-    np.random.default_rng(0).shuffle(boxes)
-    wanted = max(1, _SAMPLE // int(np.prod(chunk_shape)))
-    sample = prepared(volume, boxes, settings.threshold, wanted)
+    choices = Choices(measure_traits(volume, settings.threshold))
+    size = sample_choice(choices.traits, settings.target)
+    sample, share = draw_sample(volume, boxes, settings.threshold, int(size.value or 0))
     if not sample:
-        return VolumeModel(1.0, settings.block or 16, prior().to_bytes(prior()))
-    voxels_seen = sum(p.chunk.size for p in sample)
-    share = voxels_seen / float(np.prod(volume.shape))
+        return VolumeModel(1.0, settings.block or 16, unchanged_weights(), choices=choices)
     unit = max(p.scale for p in sample)  # float32 holds densities of any magnitude in it
     budget = _budget(volume, boxes, settings, unit, share)
     block, step = _choose_block(backend, sample, unit, settings, preset, budget)
     report(0.3)
-    parts = make_parts(backend, sample, unit, block, None)
-    cell = choose_cell(backend, sample, unit, block, step, preset)
-    if cell is not None:
-        block = _filled_block(backend, sample, unit, block, step, cell, settings, preset)
-        parts = make_parts(backend, sample, unit, block, cell)
-    network, step = _train(parts, step, preset, settings, budget, lambda f: report(0.3 + 0.5 * f))
-    model = VolumeModel(step * unit, block, network.to_bytes(prior()), cell=cell)
-    if settings.target.kind == "snr" and np.prod(volume.shape) <= _EXACT:
+    parts = make_parts(backend, sample, unit, int(block.value or 0), None)
+    cell = choose_cell(backend, sample, unit, int(block.value or 0), step, preset)
+    made = [size, block, cell]
+    if cell.value is not None:
+        block = _filled_block(
+            backend, sample, unit, int(block.value or 0), step, int(cell.value), settings, preset
+        )
+        made.append(block)
+        parts = make_parts(backend, sample, unit, int(block.value or 0), int(cell.value))
+    network, step, trained = _train(
+        parts, step, preset, settings, budget, share, lambda f: report(0.3 + 0.5 * f)
+    )
+    model = VolumeModel(
+        short_step(step * unit),
+        int(block.value or 0),
+        network.to_bytes(prior()),
+        cell=None if cell.value is None else int(cell.value),
+        choices=replace(choices, made=(*made, *trained)),
+    )
+    if settings.target.kind == "snr" and choices.traits.voxels <= WHOLE:
         model = _settle(backend, volume, boxes, unit, settings, model, budget / share)
     report(1.0)
     return model
@@ -107,7 +130,8 @@ def _budget(volume: Any, boxes: list[Any], settings: Settings, unit: float, shar
 
 def _choose_block(
     backend: Backend, sample: list[Prepared], unit: float, settings: Settings, preset: Preset, budget: float
-) -> tuple[int, float]:
+) -> tuple[Choice, float]:
+    """The block length that takes the fewest bits at the target, and the step it takes."""
     target = settings.target
     count = sum(int(np.prod(p.shape)) for p in sample)
     start = np.sqrt(12 * max(budget, 1e-300) / count) if target.kind == "snr" else 1.0
@@ -115,29 +139,20 @@ def _choose_block(
         bound = float(np.clip(target.value / unit, 1e-12, 1e6))
         budget, start = _bound_budget(make_parts(backend, sample, unit, 16, None), bound, count)
     shape = max((p.shape for p in sample), key=lambda s: float(np.prod(s)))
-    tried: dict[int, tuple[float, float]] = {}
+    steps: dict[int, float] = {}
 
-    def attempt(block: int) -> None:
+    def figure(block: int) -> float:
         parts = make_parts(backend, sample, unit, block, None)
         if target.kind == "ratio":
-            step = shared_step(parts, start, lambda s: budget - plain(parts, s)[1])
-            tried[block] = (step, plain(parts, step)[0])
-        else:
-            step = secant_step(parts, start, budget)
-            tried[block] = (step, plain(parts, step)[1])
+            steps[block] = shared_step(parts, start, lambda s: budget - plain(parts, s)[1])
+            return plain(parts, steps[block])[0]
+        steps[block] = secant_step(parts, start, budget)
+        return plain(parts, steps[block])[1]
 
-    first = [settings.block] if settings.block is not None else candidate_blocks(shape, FIRST_BLOCKS)
-    for block in first:
-        attempt(block)
-    lengths = [] if settings.block is not None else candidate_blocks(shape, (*FIRST_BLOCKS, *BLOCK_LENGTHS))
-    while len(tried) < preset.blocks:
-        best = min(tried, key=lambda b: tried[b][1])
-        rest = [b for b in lengths if b not in tried]
-        if not rest:
-            break
-        attempt(min(rest, key=lambda b: abs(np.log(b / best))))
-    block = min(tried, key=lambda b: tried[b][1])
-    return block, tried[block][0]
+    tried = search_blocks(shape, settings.block, preset, figure)
+    why = "mean squared error in variances estimated" if target.kind == "ratio" else "bit per voxel estimated"
+    choice = block_choice(tried, settings.block, why, 1 / count)
+    return choice, steps[int(choice.value or 0)]
 
 
 def _filled_block(
@@ -149,10 +164,10 @@ def _filled_block(
     cell: int,
     settings: Settings,
     preset: Preset,
-) -> int:
+) -> Choice:
     """The best block length once voxels outside occupied cells do not matter: mostly a longer one."""
     if settings.block is not None:
-        return block
+        return block_choice({}, settings.block, "")
     shape = max((p.shape for p in sample), key=lambda s: float(np.prod(s)))
     lengths = candidate_blocks(shape, BLOCK_LENGTHS)
     scores: dict[int, float] = {}
@@ -166,7 +181,8 @@ def _filled_block(
         at = lengths.index(best)
         beside = [b for b in lengths[max(at - 1, 0) : at + 2] if b not in scores]
         if not beside:
-            return best
+            why = f"times the fewest bits around occupied cells of {cell}"
+            return block_choice(scores, None, why, 1 / min(scores.values()))
         for length in beside:
             attempt(length)
 
@@ -186,9 +202,15 @@ def _bound_budget(parts: list[Part], bound: float, count: int) -> tuple[float, f
 
 
 def _train(
-    parts: list[Part], step: float, preset: Preset, settings: Settings, budget: float, report: Progress
-) -> tuple[ContextNetwork, float]:
-    """Rounds of choosing latents and training one network on all of them."""
+    parts: list[Part],
+    step: float,
+    preset: Preset,
+    settings: Settings,
+    budget: float,
+    share: float,
+    report: Progress,
+) -> tuple[ContextNetwork, float, list[Choice]]:
+    """Rounds of choosing latents and training one network on all of them; what was chosen for it."""
     network = prior()
     fitted = [part.latents for part in parts]
     if any(part.voxels.care is not None for part in parts):
@@ -215,9 +237,14 @@ def _train(
         )
         if settings.target.kind == "snr" and error > 0:
             step *= float(np.clip((budget / (_MARGIN * error)) ** (1 / 1.5), 0.5, 2))
-        if turn < ROUNDS and preset.fit_steps:
-            network = train_once(fitted, chosen, network, preset, turn, report)
-    return network, step
+        if not turn:
+            training = training_steps(fitted, chosen, share, preset)
+        if turn < ROUNDS and training.value:
+            network = train_once(fitted, chosen, network, int(training.value or 0), turn, share, report)
+    if not preset.fit_steps:
+        return network, step, [training]
+    network, kept = cheaper_network(fitted, chosen, network, share)
+    return network, step, [training, kept]
 
 
 def _settle(
@@ -251,5 +278,6 @@ def _settle(
             slope = float(np.clip(measured, 0.5, 2.2))
         before = (model.step, spent)
         margin = _MARGIN**2 if spent < 1 else _MARGIN**3
-        model = replace(model, step=model.step * float(np.clip((margin * spent) ** (-1 / slope), 0.5, 2)))
+        factor = float(np.clip((margin * spent) ** (-1 / slope), 0.5, 2))
+        model = replace(model, step=short_step(model.step * factor))
     return best or model

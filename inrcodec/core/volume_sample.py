@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core.backend import Backend
+from inrcodec.core.choices import Choice
 from inrcodec.core.fitting import Voxels
 from inrcodec.core.latents import Latents
 from inrcodec.core.prepare import Prepared, prepare
 from inrcodec.core.prior import prior
 from inrcodec.core.settings import Target
 from inrcodec.core.shells import ShellTable
+from inrcodec.core.traits import Traits
+
+WHOLE = 2**26  # voxels up to which the step is set on the whole volume, not on a sample
+_LATENTS = 2**20  # coded ones that block length and networks are chosen on
+_SMALLEST_SAMPLE, _LARGEST_SAMPLE = 2**20, 2**22  # voxels
 
 
 @dataclass(eq=False)
@@ -46,6 +52,25 @@ def prepared(volume: Any, boxes: list[Any], threshold: float | None, wanted: int
         if len(out) == wanted:
             break
     return out
+
+
+def draw_sample(
+    volume: Any, boxes: list[tuple[slice, ...]], threshold: float | None, voxels: int
+) -> tuple[list[Prepared], float]:
+    """Chunks drawn at random that a field can represent, and the share of the volume they stand for.
+
+    Chunks that hold nothing are part of what the sample stands for.
+    """
+    order = list(boxes)
+    np.random.default_rng(0).shuffle(order)
+    sizes = [int(np.prod([s.stop - s.start for s in box])) for box in order]
+    wanted = max(1, voxels // max(sizes))
+    sample: list[Prepared] = []
+    seen = 0
+    while seen < len(order) and len(sample) < wanted:
+        sample += prepared(volume, [order[seen]], threshold, 1)
+        seen += 1
+    return sample, sum(sizes[:seen]) / sum(sizes)
 
 
 def allowed_error(volume: Any, boxes: list[Any], threshold: float | None, target: Target) -> float:
@@ -82,6 +107,21 @@ def make_parts(
         voxels = Voxels(backend, values, chunk.care(occupied), shells)
         parts.append(Part(chunk, voxels, voxels.analyse(block)))
     return parts
+
+
+def sample_choice(traits: Traits, target: Target) -> Choice:
+    """Voxels that block length and networks are chosen on: enough for a million coded latents.
+
+    A map whose band or mask leaves few latents to code needs a larger sample than one of noise.
+    """
+    share = traits.coded_share(target)
+    voxels = int(np.clip(_LATENTS / max(share, 1e-9), _SMALLEST_SAMPLE, _LARGEST_SAMPLE))
+    if traits.voxels > WHOLE:
+        # the step too is set on the sample: it has to be typical
+        return Choice("sample", _LARGEST_SAMPLE, f"voxels, as {traits.voxels:,} are too many to measure all")
+    if traits.voxels <= voxels:
+        return Choice("sample", traits.voxels, "all voxels")
+    return Choice("sample", voxels, f"voxels, as {share:.1%} of the latents are expected to be coded")
 
 
 def plain(parts: list[Part], step: float) -> tuple[float, float]:

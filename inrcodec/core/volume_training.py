@@ -9,10 +9,12 @@ import numpy as np
 
 from inrcodec.core import occupancy
 from inrcodec.core.backend import Backend
+from inrcodec.core.choices import Choice
 from inrcodec.core.context import ContextNetwork
-from inrcodec.core.latents import Latents
+from inrcodec.core.fitting import candidate_blocks
+from inrcodec.core.latents import Latents, Quantised
 from inrcodec.core.prepare import Prepared
-from inrcodec.core.presets import Preset
+from inrcodec.core.presets import BLOCK_LENGTHS, FIRST_BLOCKS, Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.shells import ShellTable
 from inrcodec.core.volume_sample import Part, make_parts
@@ -20,8 +22,45 @@ from inrcodec.core.volume_sample import Part, make_parts
 Progress = Callable[[float], None]
 
 ROUNDS = 2  # of choosing latents and training on them
+_STEP_BYTES = 64  # estimated in the volume, for each step of training that they repay
+_FEWEST_STEPS = 60
 _BITS_SLOPE = 0.4  # bits fall about as squared error to this power, between 20 and 30 dB
+_KEY_BYTES = 14  # of the key that weights have in the configuration
+_TEXT_BITS = 4 / 3  # of base64 for each bit of weights, which live in JSON
 _LATENTS = 3_000_000  # most latents trained on
+
+
+def search_blocks(
+    shape: tuple[int, int, int], asked: int | None, preset: Preset, figure: Callable[[int], float]
+) -> dict[int, float]:
+    """Block lengths and what each is judged by: a coarse search, then neighbours of the best so far.
+
+    Args:
+        shape: (d, h, w) of the largest chunk.
+        asked: the only length to try; None searches.
+        preset: how many are tried.
+        figure: of a length, smaller being better.
+    """
+    if asked is not None:
+        return {asked: figure(asked)}
+    tried = {block: figure(block) for block in candidate_blocks(shape, FIRST_BLOCKS)}
+    lengths = candidate_blocks(shape, (*FIRST_BLOCKS, *BLOCK_LENGTHS))
+    while len(tried) < preset.blocks:
+        best = min(tried, key=lambda b: tried[b])
+        rest = [b for b in lengths if b not in tried]
+        if not rest:
+            break
+        block = min(rest, key=lambda b: abs(np.log(b / best)))
+        tried[block] = figure(block)
+    return tried
+
+
+def block_choice(tried: dict[int, float], asked: int | None, why: str, scale: float = 1.0) -> Choice:
+    """The best of the lengths tried; ``scale`` turns their figures into what ``why`` says."""
+    if asked is not None:
+        return Choice("block", asked, "as asked")
+    figures = {str(block): scale * figure for block, figure in tried.items()}
+    return Choice("block", min(tried, key=lambda b: tried[b]), why, figures)
 
 
 def choose_cell(
@@ -32,17 +71,23 @@ def choose_cell(
     step: float,
     preset: Preset,
     shells: ShellTable | None = None,
-) -> int | None:
+) -> Choice:
     """The occupancy cell size that saves the most bits over the sample, or None."""
     masked = [p for p in sample if p.background is not None and not p.threshold]
-    if not masked or not preset.masks:
-        return None
+    if not masked:
+        far = any(p.threshold for p in sample)
+        return Choice(
+            "cell", None, "every chunk has its mask of single voxels" if far else "no background to leave out"
+        )
+    if not preset.masks:
+        return Choice("cell", None, "not tried at this effort")
     cells: tuple[int | None, ...] = (None, *occupancy.CELLS[: preset.masks])
     scores = {
         cell: filled_score(make_parts(backend, masked, unit, block, cell, shells), step, preset, cell)
         for cell in cells
     }
-    return min(scores, key=lambda c: scores[c])
+    figures = {str(cell).lower(): score / scores[None] for cell, score in scores.items()}
+    return Choice("cell", min(scores, key=lambda c: scores[c]), "of the bits without a mask", figures)
 
 
 def filled_score(parts: list[Part], step: float, preset: Preset, cell: int | None) -> float:
@@ -59,15 +104,70 @@ def filled_score(parts: list[Part], step: float, preset: Preset, cell: int | Non
     return bits * max(error, 1e-300) ** _BITS_SLOPE
 
 
+def training_steps(fitted: list[Latents], chosen: list[Quantised], share: float, preset: Preset) -> Choice:
+    """Steps of training that the latents' bytes repay: what little there is to save is soon learnt."""
+    if not preset.fit_steps:
+        return Choice("steps", 0, "nothing is trained at this effort")
+    size = estimated_bits(fitted, chosen, prior()) / share / 8
+    steps = min(preset.fit_steps, max(_FEWEST_STEPS, round(size / _STEP_BYTES)))
+    return Choice(
+        "steps", steps, f"for {size:,.0f} bytes estimated under the prior, {preset.fit_steps} at most"
+    )
+
+
+def estimated_bits(fitted: list[Latents], chosen: list[Quantised], network: ContextNetwork) -> float:
+    """Bits of all parts' latents under a network."""
+    return sum(float(latents.cost(q, [network]).bits[0]) for latents, q in zip(fitted, chosen, strict=True))
+
+
+def cheaper_network(
+    fitted: list[Latents], chosen: list[Quantised], network: ContextNetwork, share: float
+) -> tuple[ContextNetwork, Choice]:
+    """The trained network, or the prior where its changes save less than they cost in the configuration.
+
+    Args:
+        fitted: latents of each part.
+        chosen: the same, quantised.
+        network: the trained one.
+        share: of the volume that the parts are.
+    """
+    if not (network.flat != prior().flat).any():
+        return prior(), Choice("network", "prior", "training changed no weight")
+    weights = len(network.to_bytes(prior()))
+    # chunks without density are left out here, as in the figures of block lengths
+    voxels = sum(float(np.prod(latents.layout.shape)) for latents in fitted) / share
+    bits = {"own": 8 * (_TEXT_BITS * weights + _KEY_BYTES), "prior": 0.0}
+    for name, candidate in (("own", network), ("prior", prior())):
+        bits[name] += estimated_bits(fitted, chosen, candidate) / share
+    best = min(bits, key=lambda name: bits[name])
+    why = f"bit per voxel estimated, weights of {weights} bytes counted"
+    figures = {name: value / voxels for name, value in bits.items()}
+    return network if best == "own" else prior(), Choice("network", best, why, figures)
+
+
 def train_once(
     fitted: list[Latents],
     chosen: list[Any],
     network: ContextNetwork,
-    preset: Preset,
+    steps: int,
     turn: int,
+    share: float,
     report: Progress,
 ) -> ContextNetwork:
-    """One network trained on the latents of all parts, from the network given."""
+    """One network trained on the latents of all parts, starting from the network given.
+
+    Weights that are changed cost bytes of the configuration, once for the volume: the more latents the volume
+    has, the more of them repay it.
+
+    Args:
+        fitted: latents of each part.
+        chosen: the same, quantised.
+        network: to start from; changes to it are what costs.
+        steps: of training.
+        turn: number of the round; its random choices follow from it.
+        share: of the volume that the parts are.
+        report: called with the fraction of all rounds done.
+    """
     from inrcodec.core import training
 
     rng = np.random.default_rng(turn)
@@ -89,9 +189,10 @@ def train_once(
         training.as_tensor(np.concatenate(features, axis=1)[None], device),
         training.as_tensor(np.concatenate(magnitudes)[None], device),
         [network],
-        steps=preset.fit_steps,
+        steps=steps,
         sample=16384,
         learning_rate=4e-3,
+        symbols=[total / share / _TEXT_BITS],
         seed=turn,
         progress=lambda f: report((turn + f) / ROUNDS),
     )
