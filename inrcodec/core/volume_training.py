@@ -27,6 +27,7 @@ _FEWEST_STEPS = 60
 _BITS_SLOPE = 0.4  # bits fall about as squared error to this power, between 20 and 30 dB
 _KEY_BYTES = 14  # of the key that weights have in the configuration
 _TEXT_BITS = 4 / 3  # of base64 for each bit of weights, which live in JSON
+_LEAST_FILLS = 8  # fewer tell nothing of what a mask saves
 _LATENTS = 3_000_000  # most latents trained on
 
 
@@ -95,7 +96,7 @@ def filled_score(parts: list[Part], step: float, preset: Preset, cell: int | Non
     bits, error = 0.0, 0.0
     steps = np.array([step])
     for part in parts:
-        latents, _ = part.voxels.fill(part.latents, steps, max(1, preset.fills // 2))
+        latents, _ = part.voxels.fill(part.latents, steps, max(_LEAST_FILLS, preset.fills // 2))
         q = latents.cost(latents.plain(steps), [prior()])
         bits += float(q.bits[0])
         error += float(part.voxels.squared_error(latents, q, steps)[0])
