@@ -200,10 +200,15 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         check_chunk(chunk_shape, np.dtype(source.dtype))
         if wanted.target.kind == "fsc":
             data = np.asarray(source[...])
-            sizes = parse_voxel_size(known if voxel_size is None else voxel_size, data.ndim)
+            # as short as they were before a header held them in float32: every digit is stored
+            sizes = tuple(
+                _shortest(size)
+                for size in parse_voxel_size(known if voxel_size is None else voxel_size, data.ndim)
+            )
             if resolution is not None and voxel_size is None and known is None:
                 raise ValueError(f"resolution {resolution:g} angstrom of an array needs its voxel_size")
-            resolution = estimate_resolution(data, sizes) if resolution is None else float(resolution)
+            estimate = estimate_resolution(data, sizes) if resolution is None else float(resolution)
+            resolution = _shortest(estimate)
             model = fit_fsc(
                 data,
                 wanted,
@@ -248,6 +253,13 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({settings_repr(self._settings)})"
+
+
+def _shortest(value: float) -> float:
+    """The number of the fewest digits that is the same in float32."""
+    with np.errstate(over="ignore", under="ignore"):
+        short = float(str(np.float32(value)))
+    return short if 0 < short < np.inf else value
 
 
 def _as_chunk(buf: Any) -> Array:

@@ -1,4 +1,4 @@
-"""The sample's part of a Fourier-shell fit: budgets, errors by node, and the choice of block and table."""
+"""The sample's part of a Fourier-shell fit: errors by node, and the choice of block and table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inrcodec.core.fields.layout import get_layout
 from inrcodec.core.fields.local_fourier import analyse
 from inrcodec.core.latents import Latents
 from inrcodec.core.leakage import nodes
-from inrcodec.core.shell_fit import ShellBudget, fit_shells, moved, node_error
+from inrcodec.core.shell_fit import fit_shells, moved, node_error
 from inrcodec.core.shells import MAX_NODES, ShellTable
 from inrcodec.fourier_shell import FourierShells, ShellReference
 from inrcodec.synthetic import generate
@@ -19,23 +19,6 @@ from inrcodec.synthetic import generate
 
 def reference(volume: np.ndarray, limit: int) -> ShellReference:
     return ShellReference(volume, FourierShells(volume.shape), limit)
-
-
-def test_what_a_target_allows() -> None:
-    volume = np.random.default_rng(0).normal(size=(24, 24, 24))
-    budget = ShellBudget(reference(volume, 9), 0.8, 2.0)
-    assert budget.bins == 10
-    power = FourierShells(volume.shape).power(volume)[:9] / volume.size / 4
-    np.testing.assert_allclose(budget.allowed[1:], power * (1 / 0.64 - 1))
-    # white noise: the same mean squared error in every coefficient, about half of the variance in these units
-    np.testing.assert_allclose(1 / budget.start[4:], 0.5625 / 4, rtol=0.2)
-    assert budget.worst(np.arange(9.0)).tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 7, 8]
-
-
-def test_shells_without_power_have_a_budget() -> None:
-    budget = ShellBudget(reference(np.zeros((12, 12, 12)), 4), 0.9, 1.0)
-    assert np.all(budget.allowed > 0)
-    assert np.all(np.isfinite(budget.start))
 
 
 def test_weights_move_with_errors() -> None:

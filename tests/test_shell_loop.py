@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -59,9 +60,12 @@ def test_networks_are_trained() -> None:
     for codec in codecs:
         decoded, nbytes = written(volume, codec, 40)
         assert shells_of(volume, decoded, codec, 1.0)[0].min() >= 0.99
-        sizes.append(nbytes)
+        sizes.append(nbytes + len(json.dumps(codec.get_config())))
+    assert sizes[1] < sizes[0]
     assert codecs[1].volume is not None
-    assert len(codecs[1].volume.weights) > 100
+    assert codecs[1].choices is not None
+    assert codecs[1].choices["steps"].value
+    assert codecs[1].volume.changed is (codecs[1].choices["network"].value == "own")
 
 
 def test_little_overshoot_and_nothing_beyond() -> None:

@@ -109,3 +109,12 @@ def test_bad_volumes() -> None:
         INRCodec.fit([1.0, 2.0])
     with pytest.raises(ValueError, match="1 to 4 dimensions"):
         INRCodec.fit(np.zeros((1, 2, 2, 2, 2), np.float32))
+
+
+def test_lengths_of_float32_headers_are_stored_in_few_digits(density: np.ndarray) -> None:
+    size = float(np.float32(1.05))
+    codec = INRCodec.fit(density[:24, :24, :24], fsc=0.9, voxel_size=size, effort=0)
+    assert codec.volume is not None
+    assert codec.volume.voxel_size == (1.05, 1.05, 1.05)
+    assert len(repr(codec.volume.resolution)) < 12
+    assert len(repr(codec.volume.step)) < 12

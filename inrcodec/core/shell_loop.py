@@ -14,7 +14,8 @@ import numpy as np
 from inrcodec.core.decoder import decode_many
 from inrcodec.core.encoder import encode_many
 from inrcodec.core.settings import Settings
-from inrcodec.core.shell_fit import ShellBudget, ShellFit, fit_shells, moved
+from inrcodec.core.shell_budget import ShellBudget
+from inrcodec.core.shell_fit import ShellFit, fit_shells, moved
 from inrcodec.core.shells import MAX_NODES
 from inrcodec.core.volume import VolumeModel, short_step, unchanged_weights
 from inrcodec.core.volume_sample import chunk_boxes
