@@ -445,7 +445,7 @@ class TestTraining:
         from golden.make import particle as usual
         from golden.make import stripes
 
-        settings = Settings(Target("snr", 12), effort=3)
+        settings = Settings(Target("snr", 20), effort=3)
         sizes = {}
         for name, chunk in (("usual", usual((20, 20, 20))), ("stripes", stripes())):
             trained = encode(chunk, settings, "cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
 import time
@@ -115,7 +114,7 @@ class TestFrame:
         payload = Payload((200, 3), np.dtype(">f8"), Field.LOCAL_FOURIER, "snr", 30.0, "volume", True)
         payload.sections[Section.FIELD] = b"abc"
         payload.sections[Section.LATENTS] = b""
-        body = b"INR\x01\x82\xc3\x01" + struct.pack("<d", 30.0) + b"\x02\xc8\x01\x03\x02\x03\x03\x05\x00abc"
+        body = b"INR\x02\x82\xc3\x01" + struct.pack("<d", 30.0) + b"\x02\xc8\x01\x03\x02\x03\x03\x05\x00abc"
         assert payload.to_bytes() == sealed(body)
 
     def test_missing_sections_are_named(self) -> None:
@@ -320,14 +319,14 @@ def test_compressed_bombs(sectioned: dict[str, Payload], section: Section) -> No
     zeros = bytes(2**26)
     bodies = {
         Section.LOSSLESS: b"\x02\x01\x21\x04" + struct.pack("<III", 2**31 - 1, 2**20, 80) + bytes(64),
-        Section.OCCUPANCY: b"\x01" + gzip.compress(zeros, 9, mtime=0),
+        Section.OCCUPANCY: b"\x01" + zeros[: 2**16],
         Section.VERBATIM: pack_varint(2**40) + zlib.compress(zeros, 9),
     }
     name = section.name.lower()
     data = changed(sectioned[name], section, bodies[section])
     tracemalloc.start()
     try:
-        with pytest.raises(PayloadError, match=r"lossless|occupancy|verbatim"):
+        with pytest.raises(PayloadError, match=r"lossless|empty word|verbatim"):
             inrcodec.decode(data)
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -343,7 +342,7 @@ def test_no_voxels(sectioned: dict[str, Payload], name: str, shape: tuple[int, .
         inrcodec.decode(damaged.to_bytes())
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 1, 3, 255])
 def test_other_versions(version: int) -> None:
     data = bytearray(ENCODED["constant"]()[:-4])
     data[3] = version

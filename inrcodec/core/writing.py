@@ -23,6 +23,7 @@ Array = np.ndarray[Any, Any]
 
 _ATTEMPTS = 8
 _REACH = 0.1  # of the step, in natural logarithms: how far rates of known latents hold
+_COARSER = 2.0  # natural logarithm of a factor on a step that is too fine for the format
 _TOLERANCE = 0.006  # of the squared error, or of the bytes: what may be left unspent
 
 
@@ -65,7 +66,15 @@ class FieldWriter:
         ends: dict[bool, tuple[float, float]] = {}  # nearest step that meets the target, and that misses it
         before: tuple[float, float] | None = None
         for attempt in range(_ATTEMPTS):
-            payload, error = self._build(float(np.exp(at)), q)
+            try:
+                payload, error = self._build(float(np.exp(at)), q)
+            except (PayloadError, OverflowError):
+                if target.kind != "ratio" or ends:
+                    raise
+                at += _COARSER  # so fine a step that latents leave the format's range: far too many bytes
+                base, home = self._fresh(float(np.exp(at))), at
+                q = base
+                continue
             excess = self._excess(payload, error)
             if closest < excess <= 0:
                 best, closest = payload, excess
