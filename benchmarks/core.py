@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks import latency, peers, report, stores
 from inrcodec import core, synthetic
+from inrcodec.core.volume_sample import chunk_boxes
 
 Array = np.ndarray[Any, Any]
 
@@ -97,11 +98,8 @@ def max_error(name: str, volume: Array, chunk: int, effort: int, device: str) ->
 
 def split(volume: Array, chunk: int) -> list[Array]:
     """Chunks of a volume, those at its end cut to fit."""
-    starts = np.ndindex(*(-(-n // chunk) for n in volume.shape))
-    return [
-        np.ascontiguousarray(volume[tuple(slice(i * chunk, (i + 1) * chunk) for i in index)])
-        for index in starts
-    ]
+    boxes = chunk_boxes(volume.shape, (chunk,) * volume.ndim)
+    return [np.ascontiguousarray(volume[box]) for box in boxes]
 
 
 def summary(rows: Sequence[report.Row], codec: str) -> list[str]:

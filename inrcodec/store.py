@@ -6,7 +6,6 @@ headers and what was asked. Any zarr reader reads it. Needs zarr 3 (the ``mrc`` 
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import shutil
@@ -22,6 +21,7 @@ import zarr
 from inrcodec.codec import INRCodec
 from inrcodec.core import Settings, inspect
 from inrcodec.core.choices import Choices
+from inrcodec.core.volume_sample import chunk_boxes
 from inrcodec.mrc import partial_path
 
 Array = np.ndarray[Any, Any]
@@ -250,7 +250,6 @@ def _boxes(
         lengths.append(count * c)
         limit //= count
     lengths.reverse()
-    starts = list(itertools.product(*(range(0, n, length) for n, length in zip(shape, lengths, strict=True))))
-    for done, start in enumerate(starts, 1):
-        ends = (min(s + length, n) for s, length, n in zip(start, lengths, shape, strict=True))
-        yield tuple(slice(s, e) for s, e in zip(start, ends, strict=True)), done / len(starts)
+    boxes = list(chunk_boxes(shape, tuple(lengths)))
+    for done, box in enumerate(boxes, 1):
+        yield box, done / len(boxes)

@@ -7,6 +7,7 @@ import pytest
 from conftest import blobs
 
 from inrcodec.core.backend import NUMPY
+from inrcodec.core.fitting import search_blocks
 from inrcodec.core.prepare import prepare
 from inrcodec.core.presets import EFFORTS
 from inrcodec.core.prior import prior
@@ -16,7 +17,6 @@ from inrcodec.core.volume_training import (
     block_choice,
     cheaper_network,
     choose_cell,
-    search_blocks,
     train_once,
     training_steps,
 )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import h5py
 import numpy as np
 
 from benchmarks import peers
+from inrcodec.core.volume_sample import chunk_boxes
 
 Array = np.ndarray[Any, Any]
 Box = tuple[slice, ...]
@@ -48,8 +48,7 @@ class Written:
 
 def boxes(shape: Sequence[int], chunk: int) -> list[Box]:
     """The boxes of cubic chunks over a volume, those at its far ends cut to fit."""
-    starts = product(*(range(0, n, chunk) for n in shape))
-    return [tuple(slice(a, min(a + chunk, n)) for a, n in zip(s, shape, strict=True)) for s in starts]
+    return list(chunk_boxes(tuple(shape), (chunk,) * len(shape)))
 
 
 def through_hdf5(volume: Array, chunk: int, folder: Path, pack: Pack, unpack: Unpack | None) -> Written:

@@ -169,11 +169,6 @@ class ContextState:
         flat = xp.take(self._table, xp.reshape(magnitude, (-1,)), axis=0)
         self.logs[self._padded[bands], :, part] = xp.reshape(flat, latents.shape)
 
-    def _zero_logs(self, at: Any, part: slice) -> Any:
-        """(n, batch, blocks of the part) int16 zeros, to add to."""
-        logs = self.logs[:, :, part]
-        return self.backend.asarray(np.zeros((at.shape[0], *logs.shape[1:]), np.int16))
-
     def finish(self, bands: Any) -> None:
         """Update the neighbour means of bands that are fully decoded."""
         self.neighbours[self._padded[bands]] = self.neighbour_mean(bands)
@@ -225,10 +220,14 @@ class ContextState:
         out[6] = 0 if same is None else 32
         out[7] = self._envelope[bands][:, :, None]
         out[8:15] = xp.reshape(self._constant[:, bands], (7, n, 1, 1))
-        beside = self._zero_logs(at, part)
-        for up, (a, b) in ((dz, (dy, dx)), (dy, (dz, dx)), (dx, (dz, dy))):
-            for down in (2 * a, a + b, 2 * b):
-                beside += logs[at + (up - down)]
+        first, *others = (
+            up - down
+            for up, a, b in ((dz, dy, dx), (dy, dz, dx), (dx, dz, dy))
+            for down in (2 * a, a + b, 2 * b)
+        )
+        beside = logs[at + first]  # a copy, as the index is an array
+        for offset in others:
+            beside += logs[at + offset]
         out[15] = beside >> 3
         return out
 

@@ -74,7 +74,11 @@ def _uniform(bits: int) -> Any:
 @cache
 def _bit_model(code: int) -> Any:
     """A bit that is set with probability 2**(-code / 8)."""
-    one = int(power_of_two(8 * PRECISION - code))
+    return _two_valued(int(power_of_two(8 * PRECISION - code)))
+
+
+def _two_valued(one: int) -> Any:
+    """A bit that is set with ``one`` of 2**PRECISION."""
     weights = np.array([2**PRECISION - one, one], np.float64) - 1.0
     return constriction.stream.model.Categorical(weights, perfect=False)
 
@@ -89,9 +93,7 @@ def flag_frequency(logit: int) -> int:
 
 @cache
 def _flag_model(logit: int) -> Any:
-    one = flag_frequency(logit)
-    weights = np.array([2**PRECISION - one, one], np.float64) - 1.0
-    return constriction.stream.model.Categorical(weights, perfect=False)
+    return _two_valued(flag_frequency(logit))
 
 
 @cache
@@ -150,10 +152,10 @@ class SymbolWriter:
         position = (values >> low) + limit
         escaped = (position < 0) | (position >= _ESCAPES[kinds])
         position = np.where(escaped, _ESCAPES[kinds], position).astype(np.int32)
-        groups = _groups(indices)
-        for index, start, stop in groups:
+        runs = groups(indices)
+        for index, start, stop in runs:
             self._queue.append((position[start:stop], _model(index)))
-        for index, start, stop in groups:
+        for index, start, stop in runs:
             if index >= SPLIT:
                 bits = int(_LOW_BITS[index])
                 self.put_uniform(values[start:stop] & (2**bits - 1), bits)
@@ -205,14 +207,14 @@ class SymbolReader:
         """The next step's symbols (int32), in the order of their indices."""
         order = np.argsort(indices, kind="stable")
         kinds = indices[order]
-        groups = _groups(indices)
+        runs = groups(indices)
         decode = self._coder.decode
-        parts = [decode(_model(index), stop - start) for index, start, stop in groups]
+        parts = [decode(_model(index), stop - start) for index, start, stop in runs]
         if not parts:
             return np.empty(0, np.int32)
         position = np.concatenate(parts)
         values = position - _LIMITS[kinds]
-        for index, start, stop in groups:
+        for index, start, stop in runs:
             if index >= SPLIT:
                 bits = int(_LOW_BITS[index])
                 values[start:stop] = (values[start:stop] << bits) + self.get_uniform(stop - start, bits)
@@ -249,7 +251,7 @@ class SymbolReader:
             raise PayloadError("coded symbols are left over")
 
 
-def _groups(indices: Array) -> list[tuple[int, int, int]]:
+def groups(indices: Array) -> list[tuple[int, int, int]]:
     """(scale index, start, stop) of each run of the sorted indices."""
     counts = np.bincount(indices)
     present = np.flatnonzero(counts)

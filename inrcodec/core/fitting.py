@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -138,20 +138,15 @@ class Voxels:
         """
         if self.care is None:
             return latents, step
-        xp = self.backend.xp
-        bands = np.arange(latents.layout.bands)
+        first, last = _THRESHOLDS
         momentum, before = 1.0, None
         for i in range(iterations):
-            threshold = max(
-                _THRESHOLDS[0] - (_THRESHOLDS[0] - _THRESHOLDS[1]) * 1.5 * i / iterations, _THRESHOLDS[1]
-            )
-            limit = latents._steps(threshold * step)
-            shrunk = latents.latents - xp.clip(latents.latents, -limit, limit)
-            rebuilt = synthesise(self.backend, latents.in_voxels(bands, shrunk), latents.layout)
+            threshold = max(first - (first - last) * 1.5 * i / iterations, last)
+            rebuilt = synthesise(self.backend, latents.shrunk(threshold * step), latents.layout)
             following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
             ahead = rebuilt if before is None else rebuilt + (momentum - 1) / following * (rebuilt - before)
             momentum, before = following, rebuilt
-            filled = xp.where(self.care > 0, self.values, ahead)
+            filled = self.backend.xp.where(self.care > 0, self.values, ahead)
             values = analyse(self.backend, filled, latents.layout)
             latents = Latents(self.backend, latents.layout, values, latents.shells)
             if budget is not None and i % 3 == 2:
@@ -166,6 +161,37 @@ def candidate_blocks(shape: tuple[int, int, int], wanted: Sequence[int]) -> list
     for block in wanted:
         seen.setdefault(tuple(block_sizes(n, block) for n in shape), block)
     return sorted(seen.values())
+
+
+def search_blocks(
+    shape: tuple[int, int, int],
+    asked: int | None,
+    preset: Preset,
+    figure: Callable[[int], float],
+    spread: Callable[[Callable[[int], float], list[int]], Iterable[float]] = map,
+) -> dict[int, float]:
+    """Block lengths and what each is judged by: a coarse search, then neighbours of the best so far.
+
+    Args:
+        shape: (d, h, w) of the largest chunk.
+        asked: the only length to try; None searches.
+        preset: how many are tried.
+        figure: of a length, smaller being better.
+        spread: maps it over the lengths of the coarse search, over threads maybe.
+    """
+    if asked is not None:
+        return {asked: figure(asked)}
+    first = candidate_blocks(shape, FIRST_BLOCKS)
+    tried = dict(zip(first, spread(figure, first), strict=True))
+    lengths = candidate_blocks(shape, (*FIRST_BLOCKS, *BLOCK_LENGTHS))
+    while len(tried) < preset.blocks:
+        best = min(tried, key=lambda b: tried[b])
+        rest = [b for b in lengths if b not in tried]
+        if not rest:
+            break
+        block = min(rest, key=lambda b: abs(np.log(b / best)))
+        tried[block] = figure(block)
+    return tried
 
 
 def plain_step(voxels: Voxels, latents: Latents, budget: Array) -> Array:
@@ -191,31 +217,23 @@ def plain_step(voxels: Voxels, latents: Latents, budget: Array) -> Array:
 def choose_block(voxels: Voxels, budget: Array, preset: Preset) -> tuple[Array, Array]:
     """Block lengths by estimated bits, best first, and their steps: both (``preset.finalists``, batch).
 
-    A coarse search over three lengths, then the neighbours of the best.
+    The search of :func:`search_blocks` by the mean over the batch.
     """
     tried: dict[int, tuple[Array, Array]] = {}
 
-    def attempt(block: int) -> None:
+    def figure(block: int) -> float:
         latents = voxels.analyse(block)
         step = plain_step(voxels, latents, budget)
         latents, step = voxels.fill(latents, step, preset.fills // 3, budget)
         tried[block] = (step, latents.cost(latents.plain(step), [prior()]).bits)
+        return float(np.mean(tried[block][1]))
 
-    first = candidate_blocks(voxels.shape, FIRST_BLOCKS)
     if voxels.backend.device == "numpy":
-        with one_blas_thread(), ThreadPoolExecutor(min(len(first), os.cpu_count() or 1)) as pool:
-            list(pool.map(attempt, first))
+        workers = min(len(FIRST_BLOCKS), os.cpu_count() or 1)
+        with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
+            search_blocks(voxels.shape, None, preset, figure, pool.map)
     else:
-        for block in first:
-            attempt(block)
-    lengths = candidate_blocks(voxels.shape, (*FIRST_BLOCKS, *BLOCK_LENGTHS))
-    while len(tried) < preset.blocks:
-        total = {block: float(np.mean(bits)) for block, (_, bits) in tried.items()}
-        best = min(total, key=lambda block: total[block])
-        rest = [b for b in lengths if b not in tried]
-        if not rest:
-            break
-        attempt(min(rest, key=lambda b: abs(np.log(b / best))))
+        search_blocks(voxels.shape, None, preset, figure)
     blocks = np.array(sorted(tried))
     bits = np.stack([tried[b][1] for b in blocks])
     steps = np.stack([tried[b][0] for b in blocks])

@@ -97,6 +97,14 @@ class Latents:
     def _steps(self, step: Array) -> Any:
         return self.backend.asarray(np.asarray(step, np.float32))[None, :, None]
 
+    def shrunk(self, limit: Array) -> Any:
+        """Latents moved towards zero by ``limit``, (batch,): the proximal step of the sum of magnitudes.
+
+        (bands, batch, blocks) in the units of voxels.
+        """
+        xp, most = self.backend.xp, self._steps(limit)
+        return self.in_voxels(np.arange(self.layout.bands), self.latents - xp.clip(self.latents, -most, most))
+
     def plain(self, step: Array) -> Quantised:
         """Uniform quantisation with a dead zone; ``step`` is (batch,)."""
         xp = self.backend.xp

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core.entropy import FLAG_LOGITS, SymbolReader, SymbolWriter, flag_cost
+from inrcodec.core.entropy import FLAG_LOGITS, SymbolReader, SymbolWriter, flag_cost, groups
 from inrcodec.core.payload import PayloadError, Reader, pack_varint
 
 CELLS = (1, 2, 4, 8)
@@ -62,10 +62,8 @@ def compress(mask: Array, cell: int) -> bytes:
     for colour, contexts, bits in steps:
         order = np.argsort(contexts, kind="stable")
         bits = bits[order]
-        start = 0
-        for context, count in _counts(contexts):
-            writer.put_flags(bits[start : start + count], int(logits[colour][context]))
-            start += count
+        for context, start, stop in groups(contexts):
+            writer.put_flags(bits[start:stop], int(logits[colour][context]))
     return pack_varint(cell) + writer.to_bytes()
 
 
@@ -100,18 +98,14 @@ def decompress(data: bytes, shape: tuple[int, ...]) -> Array:
         order = np.argsort(contexts, kind="stable")
         bits = np.empty(len(contexts), np.uint8)
         bits[order] = np.concatenate(
-            [symbols.get_flags(count, int(logits[colour][context])) for context, count in _counts(contexts)]
+            [
+                symbols.get_flags(stop - start, int(logits[colour][context]))
+                for context, start, stop in groups(contexts)
+            ]
         )
         new[where] = bits
     symbols.end()
     return refine(cells.astype(bool), cell, shape)
-
-
-def _counts(contexts: Array) -> list[tuple[int, int]]:
-    """(context, number of cells) of those that occur."""
-    counts = np.bincount(contexts)
-    present = np.flatnonzero(counts)
-    return list(zip(present.tolist(), counts[present].tolist(), strict=True))
 
 
 def _walk(cells: Array) -> Iterator[tuple[int, Array, Array, Array]]:

@@ -17,6 +17,7 @@ from inrcodec.core.backend import Backend, get_backend
 from inrcodec.core.choices import Choice, Choices
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fields.layout import get_layout
+from inrcodec.core.fitting import search_blocks
 from inrcodec.core.latents import Latents, Quantised
 from inrcodec.core.leakage import Leakage, nodes, table
 from inrcodec.core.prepare import Prepared
@@ -34,7 +35,6 @@ from inrcodec.core.volume_training import (
     block_choice,
     cheaper_network,
     choose_cell,
-    search_blocks,
     train_once,
     training_steps,
 )
@@ -51,6 +51,7 @@ class ShellFit:
     """A volume's fit on its sample, ready for the closed loop over the whole volume."""
 
     weight: Array
+    budget: ShellBudget
     leakage: Leakage
     model: VolumeModel
     unit: float
@@ -111,7 +112,7 @@ class SampleFit:
         network, weight, cutoff, trained = self._train(parts, leakage, weight)
         choices = replace(self.choices, made=(*self.choices.made, chosen, cell, *trained))
         model = VolumeModel(step * self.unit, block, network.to_bytes(prior()), cell=size, choices=choices)
-        return ShellFit(weight, leakage, model, self.unit, MAX_NODES).with_weight(weight, cutoff)
+        return ShellFit(weight, self.budget, leakage, model, self.unit, MAX_NODES).with_weight(weight, cutoff)
 
     def _leakage(self, block: int) -> Leakage:
         return Leakage(get_layout(self.shape, block), self.voxel_size, self.budget.width, self.budget.bins)

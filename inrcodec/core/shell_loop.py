@@ -14,7 +14,6 @@ import numpy as np
 from inrcodec.core.decoder import decode_many
 from inrcodec.core.encoder import encode_many
 from inrcodec.core.settings import Settings
-from inrcodec.core.shell_budget import ShellBudget
 from inrcodec.core.shell_fit import ShellFit, fit_shells, moved
 from inrcodec.core.shells import MAX_NODES
 from inrcodec.core.volume import VolumeModel, short_step, unchanged_weights
@@ -96,7 +95,6 @@ class _Loop:
 
     def run(self, fit: ShellFit, report: Progress) -> VolumeModel:
         """Correct the weights until every shell meets the target with little to spare."""
-        budget = ShellBudget(self.reference, self.settings.target.value, fit.unit)
         best: tuple[int, VolumeModel] | None = None
         nearest: tuple[float, VolumeModel] = (np.inf, fit.model)
         for turn in range(_TURNS):
@@ -110,7 +108,7 @@ class _Loop:
                     break
             if relative.max() < nearest[0]:
                 nearest = (float(relative.max()), fit.model)
-            worst = budget.worst(relative)
+            worst = fit.budget.worst(relative)
             # power that bands beyond the table would have to mend shows at its end
             cutoff = min(MAX_NODES, fit.cutoff + (2 if turn and worst[-2:].max() > 1.05 else 0))
             change = worst / _AIM

@@ -12,7 +12,7 @@ from inrcodec.core.backend import Backend, get_backend
 from inrcodec.core.choices import Choice, Choices
 from inrcodec.core.choosing import ERROR_RATIOS, beyond
 from inrcodec.core.context import ContextNetwork
-from inrcodec.core.fitting import candidate_blocks, fit_latents
+from inrcodec.core.fitting import candidate_blocks, fit_latents, search_blocks
 from inrcodec.core.payload import dtype_code
 from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS, Preset
@@ -40,7 +40,6 @@ from inrcodec.core.volume_training import (
     cheaper_network,
     choose_cell,
     filled_score,
-    search_blocks,
     train_once,
     training_steps,
 )
@@ -93,7 +92,6 @@ def fit(
     budget = _budget(volume, boxes, settings, unit, share)
     block, step = _choose_block(backend, sample, unit, settings, preset, budget)
     report(0.3)
-    parts = make_parts(backend, sample, unit, int(block.value or 0), None)
     cell = choose_cell(backend, sample, unit, int(block.value or 0), step, preset)
     made = [size, block, cell]
     if cell.value is not None:
@@ -101,7 +99,8 @@ def fit(
             backend, sample, unit, int(block.value or 0), step, int(cell.value), settings, preset
         )
         made.append(block)
-        parts = make_parts(backend, sample, unit, int(block.value or 0), int(cell.value))
+    size_of_cell = None if cell.value is None else int(cell.value)
+    parts = make_parts(backend, sample, unit, int(block.value or 0), size_of_cell)
     network, step, trained = _train(
         parts, step, preset, settings, budget, share, lambda f: report(0.3 + 0.5 * f)
     )
@@ -109,7 +108,7 @@ def fit(
         short_step(step * unit),
         int(block.value or 0),
         network.to_bytes(prior()),
-        cell=None if cell.value is None else int(cell.value),
+        cell=size_of_cell,
         choices=replace(choices, made=(*made, *trained)),
     )
     if settings.target.kind == "snr" and choices.traits.voxels <= WHOLE:
@@ -261,9 +260,10 @@ def _settle(
     best, most = None, 0.0
     slope = 1.2
     before: tuple[float, float] | None = None
+    chunks = prepared(volume, boxes, settings.threshold, len(boxes))
     for _ in range(_SETTLINGS):
         error, steps = 0.0, np.array([model.step / unit])
-        for chunk in prepared(volume, boxes, settings.threshold, len(boxes)):
+        for chunk in chunks:
             (part,) = make_parts(backend, [chunk], unit, model.block, model.cell)
             fit = fit_latents(part.voxels, part.latents, steps, preset, budget=None, networks=[model.network])
             error += float(part.voxels.squared_error(fit.latents, fit.quantised, steps)[0])

@@ -11,10 +11,9 @@ from inrcodec.core import occupancy
 from inrcodec.core.backend import Backend
 from inrcodec.core.choices import Choice
 from inrcodec.core.context import ContextNetwork
-from inrcodec.core.fitting import candidate_blocks
 from inrcodec.core.latents import Latents, Quantised
 from inrcodec.core.prepare import Prepared
-from inrcodec.core.presets import BLOCK_LENGTHS, FIRST_BLOCKS, Preset
+from inrcodec.core.presets import Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.shells import ShellTable
 from inrcodec.core.volume_sample import Part, make_parts
@@ -30,31 +29,6 @@ _TEXT_BITS = 4 / 3  # of base64 for each bit of weights, which live in JSON
 _LEAST_FILLS = 8  # fewer tell nothing of what a mask saves
 _OWN_CHOICE = 0.995  # of a network's bits, about, once latents are chosen by its rates and not by another's
 _LATENTS = 3_000_000  # most latents trained on
-
-
-def search_blocks(
-    shape: tuple[int, int, int], asked: int | None, preset: Preset, figure: Callable[[int], float]
-) -> dict[int, float]:
-    """Block lengths and what each is judged by: a coarse search, then neighbours of the best so far.
-
-    Args:
-        shape: (d, h, w) of the largest chunk.
-        asked: the only length to try; None searches.
-        preset: how many are tried.
-        figure: of a length, smaller being better.
-    """
-    if asked is not None:
-        return {asked: figure(asked)}
-    tried = {block: figure(block) for block in candidate_blocks(shape, FIRST_BLOCKS)}
-    lengths = candidate_blocks(shape, (*FIRST_BLOCKS, *BLOCK_LENGTHS))
-    while len(tried) < preset.blocks:
-        best = min(tried, key=lambda b: tried[b])
-        rest = [b for b in lengths if b not in tried]
-        if not rest:
-            break
-        block = min(rest, key=lambda b: abs(np.log(b / best)))
-        tried[block] = figure(block)
-    return tried
 
 
 def block_choice(tried: dict[int, float], asked: int | None, why: str, scale: float = 1.0) -> Choice:
