@@ -6,6 +6,7 @@ the document says enough. It is slow, believes what it reads, and is meant for s
 
 from __future__ import annotations
 
+import base64
 import math
 import struct
 import zlib
@@ -44,6 +45,10 @@ class Cursor:
             if byte < 128:
                 return value
 
+    def short(self) -> float:
+        """The upper half of a double."""
+        return struct.unpack("<d", bytes(4) + self.take(4))[0]
+
     def rest(self) -> bytes:
         return self.take(len(self.data) - self.at)
 
@@ -55,6 +60,8 @@ class Stack:
     """The ANS decoder: one Python integer as state."""
 
     def __init__(self, data: bytes) -> None:
+        assert not data or data[-1]
+        data += bytes(-len(data) % 4)
         self.words = list(struct.unpack(f"<{len(data) // 4}I", data))
         self.state = 0
         while self.words and self.state < 2**32:
@@ -412,8 +419,11 @@ def default_second() -> list[int]:
     return table
 
 
-def corrections(data: bytes, count: int) -> list[float]:
+def corrections(data: bytes, occupied: np.ndarray) -> list[float]:
     step, code = struct.unpack_from("<dB", data)
+    count = int(occupied.sum())
+    if code == 0:
+        return dense_corrections(data[9:], step, [tuple(at) for at in np.argwhere(occupied).tolist()])
     stack = Stack(data[9:])
     missed = [stack.symbol(bit_table(code)) for _ in range(count)]
     signs = [-1 if stack.uniform(1) else 1 for _ in range(sum(missed))]
@@ -421,6 +431,20 @@ def corrections(data: bytes, count: int) -> list[float]:
     stack.finish()
     mended = iter([sign * size * step for sign, size in zip(signs, sizes, strict=True)])
     return [next(mended) if m else 0.0 for m in missed]
+
+
+def dense_corrections(data: bytes, step: float, voxels: list[tuple[int, ...]]) -> list[float]:
+    side, code, index = data[:3]
+    stack = Stack(data[3:])
+    cells = [tuple(n >> side for n in at) for at in voxels]
+    codes = {}
+    order = sorted(set(cells))
+    for cell, move in zip(order, stack.step([index] * len(order)), strict=True):
+        code += move
+        codes[cell] = code
+    multiples = stack.step([2 * codes[cell] for cell in cells])
+    stack.finish()
+    return [multiple * step for multiple in multiples]
 
 
 def restore_verbatim(data: bytes, chunk: np.ndarray) -> None:
@@ -453,30 +477,54 @@ def cast(density: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return np.clip(np.rint(density), np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
 
 
+def spectral_envelope(cursor: Cursor) -> list[int]:
+    (used,) = cursor.unpack("B")
+    nibbles: list[int] = []
+
+    def nibble() -> int:
+        if not nibbles:
+            (byte,) = cursor.unpack("B")
+            nibbles.extend((byte >> 4, byte & 15))
+        return nibbles.pop(0)
+
+    entries, last = [0] * 32, 48
+    for i in range(used):
+        code = nibble()
+        if code:
+            last = 16 * nibble() + nibble() if code == 15 else last + code - 8
+            entries[i] = last
+    return entries
+
+
 def decode_field(
     sections: dict[int, bytes],
     shape: tuple[int, ...],
     dtype: np.dtype,
-    shared: tuple[int, bytes] | None,
+    volume: dict | None,
     priors: Path,
-    shells: bytes | None,
 ) -> np.ndarray:
     cursor = Cursor(sections[FIELD])
-    flags, block, step, offset, *offsets = cursor.unpack("BBdd3b")
-    network = cursor.varint()
-    envelope = list(cursor.take(*cursor.unpack("B")))
-    envelope += [0] * (32 - len(envelope))
-    background, box = 0.0, [(0, n) for n in shape]
-    if flags & 1:
-        (background,) = cursor.unpack("d")
-        box = [(cursor.varint(), cursor.varint()) for _ in range(3)]
-    if shared is None:
+    (flags,) = cursor.unpack("B")
+    shells = None
+    if volume is None:
+        (block,), step, network = cursor.unpack("B"), cursor.short(), cursor.varint()
         parameters = weights(sections.get(WEIGHTS), network, priors)
     else:
-        prior, data = shared
-        digest = zlib.crc32(data, prior)
-        assert network == (digest if shells is None else zlib.crc32(shells, digest))
-        parameters = weights(data, prior, priors)
+        step, block, network = volume["step"], volume["block"], volume["prior"]
+        data = base64.b64decode(volume.get("weights", ""))
+        digest = zlib.crc32(struct.pack("<dB", step, block) + data, network)
+        if "shells" in volume:
+            shells = base64.b64decode(volume["shells"])
+            digest = zlib.crc32(shells, digest)
+        assert cursor.unpack("I") == (digest,)
+        parameters = weights(data or None, network, priors)
+    offsets = cursor.unpack("3b")
+    envelope = spectral_envelope(cursor)
+    background = (lambda: 0.0, lambda: 0.0, cursor.short, lambda: cursor.unpack("d")[0])[flags & 3]()
+    offset = cursor.short() if flags & 4 else background
+    box = [(0, n) for n in shape]
+    if flags & 8:
+        box = [(cursor.varint(), cursor.varint()) for _ in range(3)]
     inner = tuple(size for _, size in box)
     latents = Latents(inner, block, envelope, shells)
     quantised = latents.decode(sections[LATENTS], parameters)
@@ -491,7 +539,7 @@ def decode_field(
     if OCCUPANCY in sections:
         occupied = occupied_voxels(sections[OCCUPANCY], inner)
     if CORRECTIONS in sections:
-        density[occupied] += corrections(sections[CORRECTIONS], int(occupied.sum()))
+        density[occupied] += corrections(sections[CORRECTIONS], occupied)
     chunk = np.full(shape, background, dtype)
     target = chunk[tuple(slice(start, start + size) for start, size in box)]
     target[occupied] = cast(density, dtype)[occupied]
@@ -500,26 +548,28 @@ def decode_field(
     return chunk
 
 
-def decode(
-    payload: bytes, priors: Path, shared: tuple[int, bytes] | None = None, shells: bytes | None = None
-) -> np.ndarray:
+def decode(payload: bytes, priors: Path, volume: dict | None = None) -> np.ndarray:
     """Decode one payload.
 
     Args:
         payload: the bytes.
         priors: folder of the prior's weight files.
-        shared: prior number and weight bytes of the volume, for payloads of volume scope.
-        shells: the volume's table of shells, where it has one.
+        volume: the codec's configuration of the volume, for payloads of volume scope.
     """
     cursor = Cursor(payload[:-4])
     assert struct.unpack("<I", payload[-4:])[0] == zlib.crc32(payload[:-4])
-    magic, version, field, code, _, _ = cursor.unpack("3sBBBBd")
+    magic, version, field, code, axes = cursor.unpack("3s4B")
     assert magic == b"INR"
-    assert version == 2
+    assert version == 3
     dtype = np.dtype((">" if code & 128 else "<") + DTYPES[code & 63])
-    shape = tuple(cursor.varint() for _ in range(*cursor.unpack("B")))
-    table = [(cursor.unpack("B")[0], cursor.varint()) for _ in range(*cursor.unpack("B"))]
-    sections = {number: cursor.take(length) for number, length in table}
+    if axes & 15:
+        cursor.unpack("d")
+    shape = tuple(cursor.varint() for _ in range(axes >> 4))
+    (mask,) = cursor.unpack("B")
+    numbers = [n for n in range(1, 9) if mask >> (n - 1) & 1]
+    lengths = [cursor.varint() for _ in numbers[:-1]]
+    sections = {number: cursor.take(length) for number, length in zip(numbers, lengths, strict=False)}
+    sections[numbers[-1]] = cursor.rest()
     if field & 127 == 0:
         chunk = np.full(math.prod(shape), np.frombuffer(sections[CONSTANT], dtype)[0], dtype)
     elif field & 127 == 1:
@@ -527,9 +577,8 @@ def decode(
 
         chunk = np.frombuffer(Blosc().decode(sections[LOSSLESS]), dtype)
     else:
-        volume = (1,) * (3 - len(shape)) + shape
+        seen = (1,) * (3 - len(shape)) + shape
         if len(shape) == 4:
-            volume = (shape[0] * shape[1], *shape[2:])
-        scope = shared if field & 128 else None
-        chunk = decode_field(sections, volume, dtype, scope, priors, shells if field & 128 else None)
+            seen = (shape[0] * shape[1], *shape[2:])
+        chunk = decode_field(sections, seen, dtype, volume if field & 128 else None, priors)
     return np.array(chunk.reshape(shape), order="F" if code & 64 else "C")

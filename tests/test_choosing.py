@@ -10,7 +10,7 @@ from conftest import blobs
 
 from inrcodec.core import Settings, Target, VolumeModel
 from inrcodec.core.backend import NUMPY
-from inrcodec.core.choosing import beyond, budget_for_bits, fit_chunks
+from inrcodec.core.choosing import budget_for_bits, fit_chunks
 from inrcodec.core.fitting import Voxels
 from inrcodec.core.occupancy import decompress
 from inrcodec.core.prepare import Prepared, prepare
@@ -33,11 +33,6 @@ def ready(chunk: np.ndarray, threshold: float | None = None) -> Prepared:
 def hard_mask(size: int = 32, level: float = 3.0) -> np.ndarray:
     """Density on a level far from 0 inside a ball, exactly 0 outside."""
     return np.where(ball(size), blobs((size,) * 3, 0.05) + level, 0).astype(np.float32)
-
-
-@pytest.mark.parametrize(("deviations", "share"), [(0, 1), (1, 0.31731), (2, 0.0455), (4, 6.334e-5)])
-def test_tail_of_the_normal_distribution(deviations: float, share: float) -> None:
-    assert beyond(deviations) == pytest.approx(share, rel=1e-3)
 
 
 @pytest.mark.parametrize("bits", [2e3, 1e4, 5e4])

@@ -196,14 +196,18 @@ def test_costs_of_small_values_are_those_of_the_tables() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 5])
-def test_streams_are_whole_words(length: int) -> None:
-    with pytest.raises(PayloadError, match="32-bit words"):
-        SymbolReader(bytes(length))
+def test_streams_are_whole_words_without_their_last_zeros(length: int) -> None:
+    cut, whole = bytes([1, 2, 3, 4, 5])[:length], bytearray(8 if length > 4 else 4)
+    whole[:length] = cut
+    words = np.frombuffer(bytes(whole), "<u4").astype(np.uint32)
+    expected = constriction.stream.stack.AnsCoder(words)
+    symbol = expected.decode(constriction.stream.model.Uniform(256))
+    assert SymbolReader(cut).get_uniform(1, 8)[0] == symbol
 
 
-def test_streams_do_not_end_in_an_empty_word() -> None:
-    with pytest.raises(PayloadError, match="empty word"):
-        SymbolReader(bytes([1, 2, 3, 4, 0, 0, 0, 0]))
+def test_streams_do_not_end_in_a_zero() -> None:
+    with pytest.raises(PayloadError, match="byte of 0"):
+        SymbolReader(bytes([1, 2, 3, 4, 0]))
 
 
 def test_garbage_never_crashes() -> None:
@@ -264,7 +268,7 @@ def test_integers_are_small() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x05", bytes([0, entropy.SCALES]), b"\xff\0", b"\0\0\x01", b"\x30\x30" + b"\x07" * 80]
+    "data", [b"", b"\x05", bytes([0, entropy.SCALES]), b"\xff\0", b"\0\0\x01\0", b"\x30\x30" + b"\x07" * 80]
 )
 def test_bad_integers(data: bytes) -> None:
     with pytest.raises(PayloadError):

@@ -83,7 +83,7 @@ def test_together_they_cover_the_format() -> None:
     infos = [core.inspect(payload_of(name)) for name in NAMES]
     assert {info.field for info in infos} == {field.name.lower().replace("_", "-") for field in Field}
     assert {section for info in infos for section in info.sections} == {s.name.lower() for s in Section}
-    assert {info.target for info in infos} == {"snr", "max_error", "ratio"}
+    assert {info.target for info in infos} == {"none", "snr", "max_error", "ratio"}
     assert {info.scope for info in infos} == {"chunk", "volume"}
     assert {info.dtype.name for info in infos} == set(DTYPES.values())
     assert {len(info.shape) for info in infos} == {1, 2, 3, 4}

@@ -43,9 +43,15 @@ def test_a_background(density: np.ndarray) -> None:
 
 def test_volume_scope(density: np.ndarray) -> None:
     volume = VolumeModel(0.02, 8, prior().to_bytes(prior()))
-    info = inrcodec.inspect(INRCodec(volume=volume, effort=0).encode(density))
+    payload = INRCodec(volume=volume, effort=0).encode(density)
+    info = inrcodec.inspect(payload, volume=volume)
     assert info.scope == "volume"
-    assert info.details["step"] == pytest.approx(0.02)
+    assert (info.details["step"], info.details["block"]) == (0.02, 8)
+    alone = inrcodec.inspect(payload)
+    assert alone.details == {"cell": None, "networks": f"volume {volume.digest:08x}"}
+    assert alone.sections == info.sections
+    with pytest.raises(inrcodec.PayloadError, match="needs the networks"):
+        inrcodec.inspect(payload, volume=VolumeModel(0.03, 8, prior().to_bytes(prior())))
 
 
 @pytest.mark.parametrize(

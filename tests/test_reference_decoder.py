@@ -13,6 +13,7 @@ from conftest import blobs
 import inrcodec
 from inrcodec import INRCodec
 from inrcodec.core import VolumeModel
+from inrcodec.core.payload import Payload, Section
 from inrcodec.core.prior import prior
 
 _SPEC = find_spec("inrcodec")
@@ -22,10 +23,8 @@ PRIORS = Path(_SPEC.origin).parent / "core" / "data"
 
 
 def assert_same(payload: bytes, volume: VolumeModel | None = None) -> inrcodec.PayloadInfo:
-    shared = None if volume is None else (volume.prior, volume.weights)
     expected = inrcodec.decode(payload, volume=volume)
-    shells = None if volume is None or volume.shells is None else volume.shells.exponents
-    decoded = reference_decoder.decode(payload, PRIORS, shared, shells)
+    decoded = reference_decoder.decode(payload, PRIORS, None if volume is None else volume.to_config())
     assert decoded.dtype == expected.dtype
     assert decoded.shape == expected.shape
     assert decoded.tobytes("A") == expected.tobytes("A")
@@ -73,6 +72,15 @@ def test_corrections(relative: float) -> None:
     chunk[2, 3, 4] += 5
     info = assert_same(INRCodec(max_error=relative * float(chunk.std()), effort=0).encode(chunk))
     assert "corrections" in info.sections
+
+
+def test_dense_corrections() -> None:
+    chunk = blobs((18, 17, 19), noise=0.0).astype(np.float32)
+    chunk += np.random.default_rng(0).normal(0, chunk.std(), chunk.shape).astype(np.float32)
+    payload = INRCodec(max_error=0.02 * float(chunk.std()), effort=0).encode(chunk)
+    section = Payload.from_bytes(payload).section(Section.CORRECTIONS)
+    assert section[8] == 0
+    assert_same(payload)
 
 
 def test_verbatim() -> None:

@@ -10,7 +10,7 @@ from inrcodec.core import PayloadError, Settings, Target, VolumeModel, decode_ma
 from inrcodec.core.backend import NUMPY
 from inrcodec.core.choosing import fit_chunks
 from inrcodec.core.decoder import decode_latents
-from inrcodec.core.field_section import FieldSection
+from inrcodec.core.field_section import FieldSection, volume_digest
 from inrcodec.core.payload import Payload, Section
 from inrcodec.core.prepare import prepare
 from inrcodec.core.prior import prior
@@ -118,9 +118,11 @@ class TestVolumeScope:
     def test_the_step_is_kept_whatever_the_chunk(self, scale: float) -> None:
         chunk = blobs((16, 15, 14), 0.05) * scale
         payload = written(chunk, Settings(Target("snr", 60), effort=0, volume=self.MODEL))
-        section = FieldSection.from_bytes(payload.section(Section.FIELD), (16, 15, 14))
-        assert section.step == pytest.approx(0.02, rel=1e-12)
-        assert section.network == self.MODEL.digest
+        section = FieldSection.from_bytes(
+            payload.section(Section.FIELD), (16, 15, 14), scope="volume", volume=self.MODEL
+        )
+        assert section.step == 0.02
+        assert volume_digest(payload.section(Section.FIELD)) == self.MODEL.digest
         assert payload.scope == "volume"
         assert Section.WEIGHTS not in payload.sections
         assert inspect(payload.to_bytes()).scope == "volume"

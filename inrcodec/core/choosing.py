@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core import corrections, occupancy
+from inrcodec.core import bounded, occupancy
 from inrcodec.core.backend import Backend
 from inrcodec.core.fitting import Fit, Voxels, choose_block, fit_latents, plain_step
 from inrcodec.core.latents import Quantised
@@ -18,8 +18,6 @@ from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings, Target
 
 Array = np.ndarray[Any, Any]
-
-ERROR_RATIOS = (0.25, 0.32, 0.4, 0.5, 0.62)  # RMS error over max_error, tried
 
 
 @dataclass(eq=False)
@@ -130,25 +128,22 @@ def _budget(
 
 
 def _budget_for_bound(voxels: Voxels, bound: Array) -> Array:
-    """The squared error at which field and corrections together take the fewest bits."""
+    """(batch,) squared error at which field and corrections together take the fewest bits."""
     count = float(np.prod(voxels.shape))
     latents = voxels.analyse(16)
-    totals = []
-    for ratio in ERROR_RATIOS:
+
+    def spend(ratio: float) -> tuple[Quantised, Array]:
         step = plain_step(voxels, latents, count * (ratio * bound) ** 2)
-        q = latents.cost(latents.plain(step), [prior()])
-        # errors of a field are close to normal: share of voxels beyond the bound
-        missed = np.round(count * beyond(1 / ratio))
-        totals.append(q.bits + corrections.estimate_bits(int(missed), int(count)))
-    best = np.stack(totals).argmin(axis=0)
-    return np.asarray(count * (np.array(ERROR_RATIOS)[best] * bound) ** 2)
+        return latents.cost(latents.plain(step), [prior()]), step
 
+    def sparse(ratio: float) -> Array:
+        return spend(ratio)[0].bits + bounded.sparse_bits(ratio, int(count))
 
-def beyond(deviations: float) -> float:
-    """Two-sided tail of the normal distribution."""
-    from math import erfc, sqrt
+    def dense(ratio: float) -> Array:
+        q, step = spend(ratio)
+        return q.bits + bounded.dense_bits(voxels, latents, q, step, bound)
 
-    return erfc(deviations / sqrt(2))
+    return np.asarray(count * (bounded.cheapest_ratio(sparse, dense) * bound) ** 2)
 
 
 def budget_for_bits(voxels: Voxels, bits: Array) -> Array:

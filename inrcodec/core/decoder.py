@@ -95,23 +95,18 @@ def _decode_field(
     if payload.field == Field.LOSSLESS:
         return lossless.decompress(payload.section(Section.LOSSLESS), payload.shape, payload.dtype)
     shape = as_volume_shape(payload.shape)
-    shells = volume.shells if volume is not None and payload.scope == "volume" else None
-    section = FieldSection.from_bytes(payload.section(Section.FIELD), shape, shells)
-    network = _network(payload, section, volume)
+    section = FieldSection.from_bytes(
+        payload.section(Section.FIELD), shape, scope=payload.scope, volume=volume
+    )
+    network = _network(payload, section)
     latents = decode_latents(backend, payload.section(Section.LATENTS), section, network)
     out = reconstruct(backend, payload, section, latents, region)
     return out.reshape(payload.shape) if region is None else out.reshape(out.shape[3 - len(payload.shape) :])
 
 
-def _network(payload: Payload, section: FieldSection, volume: VolumeModel | None) -> ContextNetwork:
-    if payload.scope == "volume":
-        if volume is None:
-            raise PayloadError("payload is of volume scope: decode it with the codec that wrote it")
-        if volume.digest != section.network:
-            raise PayloadError(
-                f"payload needs the networks {section.network:08x}, the codec's are {volume.digest:08x}"
-            )
-        return volume.network
+def _network(payload: Payload, section: FieldSection) -> ContextNetwork:
+    if section.volume is not None:
+        return section.volume.network
     reference = prior(section.network)
     if Section.WEIGHTS not in payload.sections:
         return reference
@@ -192,7 +187,7 @@ def _corrections(payload: Payload, shape: tuple[int, ...], occupied: Array | Non
         occupied = np.ones(shape, bool)
     out = np.zeros(shape)
     section = payload.section(Section.CORRECTIONS)
-    out[occupied] = corrections.decode(section, int(np.count_nonzero(occupied)))
+    out[occupied] = corrections.decode(section, occupied)
     return out
 
 

@@ -13,7 +13,7 @@ from inrcodec.core.choosing import fit_chunks
 from inrcodec.core.payload import Field, Payload, Section
 from inrcodec.core.prepare import Prepared, check_chunk, is_constant, prepare
 from inrcodec.core.presets import EFFORTS
-from inrcodec.core.settings import Settings, Target
+from inrcodec.core.settings import Settings
 from inrcodec.core.writing import FieldWriter
 
 Array = np.ndarray[Any, Any]
@@ -89,29 +89,19 @@ def encoding_backend(settings: Settings, device: str) -> Backend:
 
 def _without_field(chunk: Array, settings: Settings) -> bytes | None:
     """The payload of chunks that need no field."""
-    target = settings.target
     if settings.threshold is not None and (is_constant(chunk) or chunk.size < _SMALLEST):
         chunk = _thresholded(chunk, settings)
     if is_constant(chunk):
-        payload = Payload(
-            chunk.shape, chunk.dtype, Field.CONSTANT, target.kind, target.value, fortran=is_fortran(chunk)
-        )
+        payload = Payload(chunk.shape, chunk.dtype, Field.CONSTANT, fortran=is_fortran(chunk))
         payload.sections[Section.CONSTANT] = chunk.reshape(-1)[:1].tobytes()
         return payload.to_bytes()
     if chunk.size < _SMALLEST:
-        return _lossless(chunk, settings)
+        return _lossless(chunk)
     return None
 
 
-def _empty(chunk: Array, field: Field, target: Target) -> Payload:
-    return Payload(chunk.shape, chunk.dtype, field, target.kind, target.value, fortran=is_fortran(chunk))
-
-
-def _lossless(chunk: Array, settings: Settings) -> bytes:
-    target = settings.target
-    payload = Payload(
-        chunk.shape, chunk.dtype, Field.LOSSLESS, target.kind, target.value, fortran=is_fortran(chunk)
-    )
+def _lossless(chunk: Array) -> bytes:
+    payload = Payload(chunk.shape, chunk.dtype, Field.LOSSLESS, fortran=is_fortran(chunk))
     payload.sections[Section.LOSSLESS] = lossless.compress(chunk)
     return payload.to_bytes()
 
@@ -120,11 +110,11 @@ def _smaller(chunk: Array, field: Payload | None, settings: Settings) -> bytes:
     """The field's payload, or the lossless one where it is smaller."""
     decodes = chunk if settings.threshold is None else _thresholded(chunk, settings)
     if field is None:
-        best = _lossless(decodes, settings)
+        best = _lossless(decodes)
     else:
         best = field.to_bytes()
         if len(lossless.compress(decodes, 1)) < _LEVELS_APART * len(best):
-            best = min(best, _lossless(decodes, settings), key=len)
+            best = min(best, _lossless(decodes), key=len)
     target = settings.target
     if target.kind == "ratio" and settings.volume is None and len(best) * target.value > chunk.nbytes:
         raise ValueError(

@@ -189,18 +189,16 @@ class SymbolWriter:
         for symbols, model in reversed(self._queue):
             coder.encode_reverse(symbols, model)
         words: bytes = coder.get_compressed().astype("<u4").tobytes()
-        return words
+        return words.rstrip(b"\0")
 
 
 class SymbolReader:
     """Reads what :class:`SymbolWriter` wrote, given the same scale indices in the same order."""
 
     def __init__(self, data: bytes) -> None:
-        if len(data) % 4:
-            raise PayloadError(f"coded symbols take whole 32-bit words, got {len(data)} bytes")
-        words = np.frombuffer(data, "<u4").astype(np.uint32)
-        if len(words) and words[-1] == 0:
-            raise PayloadError("coded symbols end in an empty word")
+        if data[-1:] == b"\0":
+            raise PayloadError("coded symbols end in a byte of 0")
+        words = np.frombuffer(data + bytes(-len(data) % 4), "<u4").astype(np.uint32)
         self._coder = constriction.stream.stack.AnsCoder(words)
 
     def get(self, indices: Array) -> Array:
@@ -259,14 +257,19 @@ def groups(indices: Array) -> list[tuple[int, int, int]]:
     return list(zip(present.tolist(), (stops - counts[present]).tolist(), stops.tolist(), strict=True))
 
 
+def best_index(values: Array) -> int:
+    """The scale index at which whole numbers take the fewest bits."""
+    magnitude = np.minimum(np.abs(values), _COST_COLUMNS - 1)
+    return int(cost_table()[:, magnitude].sum(axis=1).argmin())
+
+
 def encode_integers(parts: Sequence[Array]) -> bytes:
     """A self-contained coding of integer arrays, each with the one scale index that suits it best."""
     writer = SymbolWriter()
     chosen = bytearray()
     for part in parts:
         flat = np.asarray(part).astype(np.int64).ravel()
-        magnitude = np.minimum(np.abs(flat), _COST_COLUMNS - 1)
-        index = int(cost_table()[:, magnitude].sum(axis=1).argmin())
+        index = best_index(flat)
         chosen.append(index)
         writer.put(flat, np.full(len(flat), index, np.uint8))
     return bytes(chosen) + writer.to_bytes()

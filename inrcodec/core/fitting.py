@@ -102,7 +102,7 @@ class Voxels:
         offsets = latents.offsets(q, step)
         if self.care is None:
             return latents.squared_error(q, step, offsets)
-        error = (self._rebuild(latents, q, step) - self.values) ** 2 * self.care
+        error = (self.rebuild(latents, q, step) - self.values) ** 2 * self.care
         partial = self.backend.xp.sum(error, axis=(2, 3))
         return self.backend.to_numpy(partial).astype(np.float64).sum(axis=1)
 
@@ -112,7 +112,8 @@ class Voxels:
             return latents.plain_error(step)
         return self.squared_error(latents, latents.plain(step), step)
 
-    def _rebuild(self, latents: Latents, q: Quantised, step: Array) -> Any:
+    def rebuild(self, latents: Latents, q: Quantised, step: Array) -> Any:
+        """(batch, d, h, w) voxels of quantised latents."""
         full = self.backend.xp.zeros_like(latents.latents)
         values = latents.dequantise(q, step, latents.offsets(q, step))
         full[self.backend.asarray(q.bands)] = latents.in_voxels(q.bands, values)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core.field_section import FieldSection
+from inrcodec.core.field_section import FieldSection, volume_digest
 from inrcodec.core.payload import Field, Payload, Reader, Section
 from inrcodec.core.prepare import as_volume_shape
+from inrcodec.core.volume import VolumeModel
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,10 @@ class PayloadInfo:
         target, target_value: the quality target the chunk was encoded for.
         nbytes: the payload's length.
         sections: bytes per section.
-        details: of a field: ``step``, ``offset`` and ``background`` (density units), ``box`` of the field in
-            the chunk seen as (d, h, w), ``block`` (voxels), ``grid`` (blocks per axis), ``coded_share`` of
-            the frequency bands, occupancy ``cell`` (voxels, or None), and which ``networks``.
+        details: of a field: occupancy ``cell`` (voxels, or None) and which ``networks``; in chunk scope, or
+            where the volume was given, also ``step``, ``offset`` and ``background`` (density units), ``box``
+            of the field in the chunk seen as (d, h, w), ``block`` (voxels), ``grid`` (blocks per axis) and
+            ``coded_share`` of the frequency bands.
     """
 
     shape: tuple[int, ...]
@@ -45,8 +47,13 @@ class PayloadInfo:
         return float(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize / self.nbytes
 
 
-def inspect(data: bytes) -> PayloadInfo:
+def inspect(data: bytes, *, volume: VolumeModel | None = None) -> PayloadInfo:
     """Describe a payload (checksum and lengths are checked, voxels are not decoded).
+
+    Args:
+        data: the payload.
+        volume: what the chunks of its volume share, ``codec.volume`` of the codec that wrote it; without it
+            less is known of a payload of volume scope.
 
     Raises:
         PayloadError: the payload is damaged.
@@ -61,16 +68,21 @@ def inspect(data: bytes) -> PayloadInfo:
         target_value=payload.target_value,
         nbytes=len(data),
         sections={section.name.lower(): len(body) for section, body in payload.sections.items()},
-        details=_details(payload),
+        details=_details(payload, volume),
     )
 
 
-def _details(payload: Payload) -> dict[str, Any]:
+def _details(payload: Payload, volume: VolumeModel | None) -> dict[str, Any]:
     if payload.field != Field.LOCAL_FOURIER:
         return {}
-    section = FieldSection.from_bytes(payload.section(Section.FIELD), as_volume_shape(payload.shape))
-    layout = section.layout
+    data, shape = payload.section(Section.FIELD), as_volume_shape(payload.shape)
     occupancy = payload.sections.get(Section.OCCUPANCY)
+    cell = None if occupancy is None else Reader(occupancy).varint()
+    shared = f"volume {volume_digest(data):08x}" if payload.scope == "volume" else None
+    if shared is not None and volume is None:
+        return {"cell": cell, "networks": shared}
+    section = FieldSection.from_bytes(data, shape, scope=payload.scope, volume=volume)
+    layout = section.layout
     own = "own" if Section.WEIGHTS in payload.sections else f"prior {section.network}"
     return {
         "step": section.step,
@@ -80,6 +92,6 @@ def _details(payload: Payload) -> dict[str, Any]:
         "block": section.block,
         "grid": layout.grid,
         "coded_share": len(section.active) / layout.bands,
-        "cell": None if occupancy is None else Reader(occupancy).varint(),
-        "networks": f"volume {section.network:08x}" if payload.scope == "volume" else own,
+        "cell": cell,
+        "networks": shared or own,
     }

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 MAGIC = b"INR"
-VERSION = 2
+VERSION = 3
+SHORTEST = 13  # bytes: frame and checksum of a payload of one axis and no section
 MAX_VOXELS = 2**30
 MAX_NDIM = 4
 MAX_SIDE = 4096  # voxels along one axis of a field
@@ -69,13 +70,17 @@ TARGETS = ("none", "snr", "max_error", "ratio", "fsc")
 
 @dataclass
 class Payload:
-    """A parsed payload: what it says of the chunk, and its sections as bytes."""
+    """A parsed payload: what it says of the chunk, and its sections as bytes.
+
+    The target is in payloads of chunk scope only: in volume scope it is the volume's, and constant and
+    lossless chunks meet them all.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     field: Field
-    target: str
-    target_value: float
+    target: str = "none"
+    target_value: float = 0.0
     scope: str = "chunk"
     fortran: bool = False  # the chunk was handed over in Fortran memory order, and goes back so
     sections: dict[Section, bytes] = dataclasses.field(default_factory=dict)
@@ -91,17 +96,17 @@ class Payload:
         out.append(VERSION)
         out.append(int(self.field) | (_VOLUME_SCOPE if self.scope == "volume" else 0))
         out.append(dtype_code(self.dtype) | (_FORTRAN if self.fortran else 0))
-        out.append(TARGETS.index(self.target))
-        out += struct.pack("<d", self.target_value)
-        out.append(len(self.shape))
+        out.append(TARGETS.index(self.target) | len(self.shape) << 4)
+        if self.target != "none":
+            out += struct.pack("<d", self.target_value)
         for n in self.shape:
             out += pack_varint(n)
-        out.append(len(self.sections))
-        for section, body in self.sections.items():
-            out.append(int(section))
-            out += pack_varint(len(body))
-        for body in self.sections.values():
-            out += body
+        held = sorted(self.sections)
+        out.append(sum(1 << (section - 1) for section in held))
+        for section in held[:-1]:  # the last one's length follows from the payload's
+            out += pack_varint(len(self.sections[section]))
+        for section in held:
+            out += self.sections[section]
         out += struct.pack("<I", zlib.crc32(out))
         return bytes(out)
 
@@ -113,7 +118,7 @@ class Payload:
             PayloadError: the payload is not one, is damaged, or claims more than the format allows.
         """
         view = memoryview(data).cast("B")
-        if len(view) < 16 or bytes(view[:3]) != MAGIC:
+        if len(view) < SHORTEST or bytes(view[:3]) != MAGIC:
             raise PayloadError(f"not an inrcodec payload: {len(view)} bytes starting {bytes(view[:3])!r}")
         if view[3] != VERSION:
             raise PayloadError(f"payload format version {view[3]}, this release reads version {VERSION}")
@@ -125,27 +130,27 @@ class Payload:
         kind = _member(Field, code & ~_VOLUME_SCOPE, "field")
         dtype_byte = reader.u8()
         dtype = dtype_from_code(dtype_byte & ~_FORTRAN)
-        target_code = reader.u8()
+        ndim, target_code = divmod(reader.u8(), 16)
         if target_code >= len(TARGETS):
             raise PayloadError(f"unknown target code {target_code}")
-        target_value = reader.f64()
-        ndim = reader.u8()
+        target = TARGETS[target_code]
+        target_value = 0.0 if target == "none" else reader.f64()
         if not 1 <= ndim <= MAX_NDIM:
             raise PayloadError(f"{ndim} dimensions, the format holds 1 to {MAX_NDIM}")
         shape = tuple(reader.varint() for _ in range(ndim))
         voxels = math.prod(shape)
         if not 1 <= voxels <= MAX_VOXELS:
             raise PayloadError(f"shape {shape} claims {voxels} voxels, the format holds 1 to {MAX_VOXELS}")
-        entries = [(_member(Section, reader.u8(), "section"), reader.varint()) for _ in range(reader.u8())]
-        sections: dict[Section, bytes] = {}
-        for section, length in entries:
-            if section in sections:
-                raise PayloadError(f"two {section.name.lower()} sections")
-            sections[section] = reader.take(length)
+        mask = reader.u8()
+        held = [section for section in Section if mask >> (section - 1) & 1]
+        lengths = [reader.varint() for _ in held[:-1]]
+        sections = {section: reader.take(n) for section, n in zip(held, lengths, strict=False)}
+        if held:
+            sections[held[-1]] = reader.rest()
         reader.end()
         scope = "volume" if code & _VOLUME_SCOPE else "chunk"
         fortran = bool(dtype_byte & _FORTRAN)
-        return cls(shape, dtype, kind, TARGETS[target_code], target_value, scope, fortran, sections)
+        return cls(shape, dtype, kind, target, target_value, scope, fortran, sections)
 
 
 class Reader:
@@ -166,6 +171,11 @@ class Reader:
 
     def f64(self) -> float:
         value: float = struct.unpack("<d", self.take(8))[0]
+        return value
+
+    def short(self) -> float:
+        """The upper half of an IEEE double."""
+        value: float = struct.unpack("<d", bytes(4) + self.take(4))[0]
         return value
 
     def varint(self) -> int:
@@ -193,6 +203,16 @@ def pack_varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def pack_short(value: float) -> bytes:
+    """The upper half of an IEEE double: its whole range, with 20 bits behind the point."""
+    return struct.pack("<d", value)[4:]
+
+
+def short(value: float) -> float:
+    """A number as :func:`pack_short` keeps it, never larger in magnitude."""
+    return Reader(pack_short(value)).short()
 
 
 def dtype_code(dtype: np.dtype[Any]) -> int:

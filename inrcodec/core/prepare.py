@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core import occupancy
-from inrcodec.core.payload import MAX_NDIM, MAX_SIDE, MAX_VOXELS, dtype_code
+from inrcodec.core.payload import MAX_NDIM, MAX_SIDE, MAX_VOXELS, dtype_code, short
 from inrcodec.core.settings import Target
 
 BACKGROUND_SHARE = 0.05  # of the voxels; a value as common as this is a background, not a coincidence
@@ -124,7 +124,7 @@ def prepare(chunk: Array, threshold: float | None) -> Prepared | None:
     if not _SCALE_RANGE[0] < scale < _SCALE_RANGE[1] or not abs(mean) < _SCALE_RANGE[1]:
         return None
     far = background is not None and abs(background - mean) > _FAR * scale
-    offset = mean if background is None or far else background
+    offset = short(mean) if background is None or far else background
     if far:
         values[~inside] = offset  # a fill value, not density: a mask of voxels keeps it out of the field
     if special is not None:
@@ -141,7 +141,7 @@ def _background(volume: Array, threshold: float | None, special: Array | None) -
     if value is not None:
         background = volume == value
         if np.count_nonzero(background) >= BACKGROUND_SHARE * volume.size:
-            return float(value), ~background
+            return float(value) + 0.0, ~background  # 0.0 of either sign is 0.0
     return None, np.ones(volume.shape, bool)
 
 

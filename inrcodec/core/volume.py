@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import struct
 import zlib
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -72,8 +73,9 @@ class VolumeModel:
 
     @property
     def digest(self) -> int:
-        """32 bits that a payload carries, so that the wrong networks or steps are noticed."""
-        digest = zlib.crc32(self.weights, self.prior)
+        """32 bits that a payload carries, so that another volume's networks, step or block are noticed."""
+        weights = self.weights if self.changed else b""
+        digest = zlib.crc32(struct.pack("<dB", self.step, self.block) + weights, self.prior)
         return digest if self.shells is None else zlib.crc32(self.shells.exponents, digest)
 
     def to_config(self) -> dict[str, Any]:

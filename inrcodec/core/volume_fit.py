@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core import corrections
+from inrcodec.core import bounded
 from inrcodec.core.backend import Backend, get_backend
 from inrcodec.core.choices import Choice, Choices
-from inrcodec.core.choosing import ERROR_RATIOS, beyond
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fitting import candidate_blocks, fit_latents, search_blocks
 from inrcodec.core.payload import dtype_code
@@ -188,16 +187,26 @@ def _filled_block(
 
 def _bound_budget(parts: list[Part], bound: float, count: int) -> tuple[float, float]:
     """Squared error (and its step) at which field and corrections take the fewest bits."""
-    best: tuple[float, float, float] | None = None
-    step = bound
-    for ratio in ERROR_RATIOS:
-        budget = count * (ratio * bound) ** 2
-        step = secant_step(parts, step, budget)
-        bits = plain(parts, step)[1] + corrections.estimate_bits(round(count * beyond(1 / ratio)), count)
-        if best is None or bits < best[0]:
-            best = (bits, budget, step)
-    assert best is not None
-    return best[1], best[2]
+    steps = {0.0: bound}
+
+    def spend(ratio: float) -> float:
+        near = min(steps, key=lambda r: abs(r - ratio))
+        steps[ratio] = secant_step(parts, steps[near], count * (ratio * bound) ** 2)
+        return steps[ratio]
+
+    def sparse(ratio: float) -> Array:
+        return np.array([plain(parts, spend(ratio))[1] + bounded.sparse_bits(ratio, count)])
+
+    def dense(ratio: float) -> Array:
+        step = np.array([spend(ratio)])
+        bits = np.array([plain(parts, float(step[0]))[1]])
+        for part in parts:
+            q = part.latents.plain(step)
+            bits += bounded.dense_bits(part.voxels, part.latents, q, step, np.array([bound]))
+        return bits
+
+    ratio = float(bounded.cheapest_ratio(sparse, dense)[0])
+    return count * (ratio * bound) ** 2, steps[ratio]
 
 
 def _train(

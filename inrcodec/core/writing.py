@@ -145,22 +145,24 @@ class FieldWriter:
         active = envelope[fit.latents.layout.bin[q.bands]] > 0
         values = fit.latents.backend.to_numpy(q.values[:, 0])[active].astype(np.int32)
         section = FieldSection(
-            step=step * self.chosen.scale,
+            step=step * self.chosen.scale if self.volume is None else self.volume.step,
             offset=self.chunk.offset,
             block=fit.latents.layout.block,
-            network=CURRENT if self.volume is None else self.volume.digest,
+            network=CURRENT if self.volume is None else self.volume.prior,
             offsets=offsets,
             envelope=envelope,
             background=self.chunk.background,
             box=self.chunk.box,
-            shells=None if self.volume is None else self.volume.shells,
+            volume=self.volume,
         )
         target = self.settings.target
-        payload = Payload(
-            self.shape, self.chunk.chunk.dtype, Field.LOCAL_FOURIER, target.kind, target.value,
-            "chunk" if self.volume is None else "volume",
-        )  # fmt: skip
-        payload.sections[Section.FIELD] = section.to_bytes()
+        payload = Payload(self.shape, self.chunk.chunk.dtype, Field.LOCAL_FOURIER)
+        if self.volume is None:
+            payload.target, payload.target_value = target.kind, target.value
+        else:
+            payload.scope = "volume"
+        d, h, w = self.chunk.chunk.shape
+        payload.sections[Section.FIELD] = section.to_bytes((d, h, w))
         if self.own:
             payload.sections[Section.WEIGHTS] = self.network.to_bytes(prior())
         if self.chosen.cell is not None:
@@ -192,17 +194,11 @@ class FieldWriter:
     def _correct(self, payload: Payload, section: FieldSection, values: Array, decoded: Array) -> Array:
         """Add what brings every voxel within the bound."""
         bound = self.settings.target.value
-        step = bound * corrections.STEP
         inside = self._difference(decoded)[self.chunk.box]
-        occupied = self.chosen.occupied
-        inside = inside.reshape(-1) if occupied is None else inside[occupied]
-        missed = np.abs(inside) > bound
-        multiples = np.where(missed, np.rint(inside / step), 0)
-        if np.abs(multiples).max(initial=0) > 2**20:
-            raise OverflowError("an error of more than a million bounds")
-        if missed.any():
-            multiples = np.where(missed & (multiples == 0), np.sign(inside), multiples).astype(np.int64)
-            payload.sections[Section.CORRECTIONS] = corrections.encode(multiples, step)
+        occupied = np.ones(inside.shape, bool) if self.chosen.occupied is None else self.chosen.occupied
+        section_bytes = corrections.encode(inside, occupied, bound)
+        if section_bytes is not None:
+            payload.sections[Section.CORRECTIONS] = section_bytes
             decoded = reconstruct(NUMPY, payload, section, values)
         still = np.abs(self._difference(decoded)) > bound
         if still.any():

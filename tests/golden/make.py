@@ -97,6 +97,13 @@ def spectral_peak() -> Array:
     return (1e6 * particle((1, 36, 41), seed=9)[0].astype(np.float64) - 3e7).astype(">f8")
 
 
+def noisy() -> Array:
+    """A particle under as much white noise."""
+    density = particle((20, 19, 18), seed=14)
+    noise = np.random.default_rng(14).normal(0, density.std(), density.shape)
+    return (density + noise).astype(np.float32)
+
+
 def volume() -> Array:
     return particle((32, 32, 32), seed=5, mask="soft")
 
@@ -122,6 +129,11 @@ CASES: dict[str, Case] = {
     "max-error-f4": Case(
         lambda: particle(seed=2),
         Settings(Target("max_error", 0.1), effort=0, block=8),
+        sections=("corrections",),
+    ),
+    "noise-max-error-f4": Case(
+        noisy,
+        Settings(Target("max_error", 0.1), effort=0),
         sections=("corrections",),
     ),
     "occupancy-f4": Case(hard_mask, Settings(Target("snr", 20), effort=1), sections=("occupancy",)),
