@@ -11,7 +11,7 @@ from conftest import blobs
 from inrcodec.core.backend import NUMPY, get_backend
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fields.basis import block_sizes
-from inrcodec.core.fitting import Voxels, candidate_blocks, choose_block, fit_latents, plain_step
+from inrcodec.core.fitting import Voxels, choose_block, fit_latents, plain_step
 from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS
 from inrcodec.core.prior import prior
 
@@ -31,23 +31,6 @@ def budget_at(values: np.ndarray, *snr: float) -> np.ndarray:
 def ball(shape: tuple[int, ...]) -> np.ndarray:
     grid = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
     return sum(axis**2 for axis in grid) < 0.7
-
-
-class TestCandidateBlocks:
-    @pytest.mark.parametrize("shape", [(1, 1, 64), (7, 7, 7), (20, 18, 22), (64, 64, 64), (240, 30, 1)])
-    def test_they_split_the_box_differently(self, shape: tuple[int, int, int]) -> None:
-        blocks = candidate_blocks(shape, BLOCK_LENGTHS)
-        splits = [tuple(block_sizes(n, block) for n in shape) for block in blocks]
-        assert blocks == sorted(blocks)
-        assert set(blocks) <= set(BLOCK_LENGTHS)
-        assert len(set(splits)) == len(splits)
-        assert {tuple(block_sizes(n, block) for n in shape) for block in BLOCK_LENGTHS} == set(splits)
-
-    def test_a_large_box_has_them_all(self) -> None:
-        assert candidate_blocks((240, 240, 240), BLOCK_LENGTHS) == list(BLOCK_LENGTHS)
-
-    def test_a_tiny_box_has_one(self) -> None:
-        assert len(candidate_blocks((3, 2, 4), BLOCK_LENGTHS)) == 1
 
 
 class TestPlainStep:

@@ -7,7 +7,7 @@ import pytest
 from conftest import blobs
 
 from inrcodec.core.backend import NUMPY
-from inrcodec.core.fitting import search_blocks
+from inrcodec.core.block_search import search_blocks
 from inrcodec.core.prepare import prepare
 from inrcodec.core.presets import EFFORTS
 from inrcodec.core.prior import prior
@@ -106,5 +106,4 @@ def test_the_search_of_block_lengths() -> None:
     choice = block_choice(tried, None, "off", 0.5)
     assert choice.value == min(tried, key=lambda b: tried[b]) == 13
     assert choice.figures["16"] == 1.5
-    assert search_blocks((64, 64, 64), 7, EFFORTS[5], float) == {7: 7.0}
     assert block_choice({7: 7.0}, 7, "").reason == "7: as asked"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core.backend import Backend, one_blas_thread
+from inrcodec.core.block_search import search_blocks
 from inrcodec.core.context import ContextNetwork
-from inrcodec.core.fields.basis import block_sizes
 from inrcodec.core.fields.layout import get_layout
 from inrcodec.core.fields.local_fourier import analyse, synthesise
 from inrcodec.core.latents import Latents, Quantised
-from inrcodec.core.presets import BLOCK_LENGTHS, FIRST_BLOCKS, Preset
+from inrcodec.core.presets import FIRST_BLOCKS, Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.shells import ShellTable
 
@@ -154,45 +154,6 @@ class Voxels:
                 error = np.maximum(self.squared_error(latents, latents.plain(step), step), 1e-30)
                 step = step * np.clip((budget / error) ** (1 / _SLOPE), 0.7, 1.5)
         return latents, step
-
-
-def candidate_blocks(shape: tuple[int, int, int], wanted: Sequence[int]) -> list[int]:
-    """Block lengths that split a box differently, shortest first; of equals, the one named first."""
-    seen: dict[tuple[tuple[int, ...], ...], int] = {}
-    for block in wanted:
-        seen.setdefault(tuple(block_sizes(n, block) for n in shape), block)
-    return sorted(seen.values())
-
-
-def search_blocks(
-    shape: tuple[int, int, int],
-    asked: int | None,
-    preset: Preset,
-    figure: Callable[[int], float],
-    spread: Callable[[Callable[[int], float], list[int]], Iterable[float]] = map,
-) -> dict[int, float]:
-    """Block lengths and what each is judged by: a coarse search, then neighbours of the best so far.
-
-    Args:
-        shape: (d, h, w) of the largest chunk.
-        asked: the only length to try; None searches.
-        preset: how many are tried.
-        figure: of a length, smaller being better.
-        spread: maps it over the lengths of the coarse search, over threads maybe.
-    """
-    if asked is not None:
-        return {asked: figure(asked)}
-    first = candidate_blocks(shape, FIRST_BLOCKS)
-    tried = dict(zip(first, spread(figure, first), strict=True))
-    lengths = candidate_blocks(shape, (*FIRST_BLOCKS, *BLOCK_LENGTHS))
-    while len(tried) < preset.blocks:
-        best = min(tried, key=lambda b: tried[b])
-        rest = [b for b in lengths if b not in tried]
-        if not rest:
-            break
-        block = min(rest, key=lambda b: abs(np.log(b / best)))
-        tried[block] = figure(block)
-    return tried
 
 
 def plain_step(voxels: Voxels, latents: Latents, budget: Array) -> Array:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core.backend import Backend, get_backend
+from inrcodec.core.block_search import search_blocks
 from inrcodec.core.choices import Choice, Choices
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fields.layout import get_layout
-from inrcodec.core.fitting import search_blocks
 from inrcodec.core.latents import Latents, Quantised
 from inrcodec.core.leakage import Leakage, nodes, table
 from inrcodec.core.prepare import Prepared

@@ -9,9 +9,10 @@ import numpy as np
 
 from inrcodec.core import bounded
 from inrcodec.core.backend import Backend, get_backend
+from inrcodec.core.block_search import candidate_blocks, search_blocks
 from inrcodec.core.choices import Choice, Choices
 from inrcodec.core.context import ContextNetwork
-from inrcodec.core.fitting import candidate_blocks, fit_latents, search_blocks
+from inrcodec.core.fitting import fit_latents
 from inrcodec.core.payload import dtype_code
 from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS, Preset

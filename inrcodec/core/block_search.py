@@ -1,0 +1,49 @@
+"""Which block lengths are worth trying, and in what order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from inrcodec.core.fields.basis import block_sizes
+from inrcodec.core.presets import BLOCK_LENGTHS, FIRST_BLOCKS, Preset
+
+
+def candidate_blocks(shape: tuple[int, int, int], wanted: Sequence[int]) -> list[int]:
+    """Block lengths that split a box differently, shortest first; of equals, the one named first."""
+    seen: dict[tuple[tuple[int, ...], ...], int] = {}
+    for block in wanted:
+        seen.setdefault(tuple(block_sizes(n, block) for n in shape), block)
+    return sorted(seen.values())
+
+
+def search_blocks(
+    shape: tuple[int, int, int],
+    asked: int | None,
+    preset: Preset,
+    figure: Callable[[int], float],
+    spread: Callable[[Callable[[int], float], list[int]], Iterable[float]] = map,
+) -> dict[int, float]:
+    """Block lengths and what each is judged by: a coarse search, then neighbours of the best so far.
+
+    Args:
+        shape: (d, h, w) of the largest chunk.
+        asked: the only length to try; None searches.
+        preset: how many are tried.
+        figure: of a length, smaller being better.
+        spread: maps it over the lengths of the coarse search, over threads maybe.
+    """
+    if asked is not None:
+        return {asked: figure(asked)}
+    first = candidate_blocks(shape, FIRST_BLOCKS)
+    tried = dict(zip(first, spread(figure, first), strict=True))
+    lengths = candidate_blocks(shape, (*FIRST_BLOCKS, *BLOCK_LENGTHS))
+    while len(tried) < preset.blocks:
+        best = min(tried, key=lambda b: tried[b])
+        rest = [b for b in lengths if b not in tried]
+        if not rest:
+            break
+        block = min(rest, key=lambda b: abs(np.log(b / best)))
+        tried[block] = figure(block)
+    return tried

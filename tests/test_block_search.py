@@ -1,0 +1,41 @@
+"""Block lengths worth trying."""
+
+from __future__ import annotations
+
+import pytest
+
+from inrcodec.core.block_search import candidate_blocks, search_blocks
+from inrcodec.core.fields.basis import block_sizes
+from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS, FIRST_BLOCKS
+
+
+class TestCandidateBlocks:
+    @pytest.mark.parametrize("shape", [(1, 1, 64), (7, 7, 7), (20, 18, 22), (64, 64, 64), (240, 30, 1)])
+    def test_they_split_the_box_differently(self, shape: tuple[int, int, int]) -> None:
+        blocks = candidate_blocks(shape, BLOCK_LENGTHS)
+        splits = [tuple(block_sizes(n, block) for n in shape) for block in blocks]
+        assert blocks == sorted(blocks)
+        assert set(blocks) <= set(BLOCK_LENGTHS)
+        assert len(set(splits)) == len(splits)
+        assert {tuple(block_sizes(n, block) for n in shape) for block in BLOCK_LENGTHS} == set(splits)
+
+    def test_a_large_box_has_them_all(self) -> None:
+        assert candidate_blocks((240, 240, 240), BLOCK_LENGTHS) == list(BLOCK_LENGTHS)
+
+    def test_a_tiny_box_has_one(self) -> None:
+        assert len(candidate_blocks((3, 2, 4), BLOCK_LENGTHS)) == 1
+
+
+class TestSearch:
+    @pytest.mark.parametrize("best", [7, 13, 30])
+    def test_neighbours_of_the_best_are_tried_as_often_as_the_preset_says(self, best: int) -> None:
+        tried = search_blocks((64, 64, 64), None, EFFORTS[5], lambda block: abs(block - best))
+        assert set(candidate_blocks((64, 64, 64), FIRST_BLOCKS)) <= set(tried)
+        assert len(tried) == EFFORTS[5].blocks
+        assert min(tried.values()) <= 1
+
+    def test_what_was_asked_is_not_searched(self) -> None:
+        assert search_blocks((64, 64, 64), 7, EFFORTS[5], float) == {7: 7.0}
+
+    def test_small_boxes_run_out_of_lengths(self) -> None:
+        assert set(search_blocks((3, 2, 4), None, EFFORTS[9], float)) <= {1, *FIRST_BLOCKS, *BLOCK_LENGTHS}
