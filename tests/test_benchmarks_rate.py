@@ -193,6 +193,16 @@ def run(maps: Path, out: Path, *more: str) -> int:
     return main([str(maps), "--out", str(out), *small, *more])
 
 
+def test_only_the_targets_asked_for_are_measured(maps: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    small = ["--quick", "--effort", "0", "--codecs", "inr", "--chunk", "16", "--targets", "max_error"]
+    from benchmarks.rate.__main__ import main
+
+    assert main([str(maps / "a.mrc"), "--out", str(out), *small]) == 0
+    with (out / "points.csv").open() as file:
+        assert {row["mode"] for row in csv.DictReader(file)} == {"max_error"}
+
+
 def test_the_whole_benchmark_and_a_second_run(
     maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

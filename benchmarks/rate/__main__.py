@@ -17,7 +17,7 @@ from tqdm import tqdm
 from benchmarks import report
 from benchmarks.rate import efforts, ours, summary, volumes
 from benchmarks.rate.codecs import CODECS
-from benchmarks.rate.measuring import Bench, Plan
+from benchmarks.rate.measuring import TARGETS, Bench, Plan
 from benchmarks.rate.quality import Reference
 from benchmarks.rate.records import Point, Records
 
@@ -40,6 +40,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--codecs", nargs="+", choices=names, help="default: all that are installed and not slow"
     )
     parser.add_argument("--effort", type=int, default=ours.default_effort(), help="of ours")
+    parser.add_argument("--targets", nargs="+", choices=TARGETS, default=TARGETS, help="of ours, default all")
     parser.add_argument("--efforts", type=int, nargs="+", help="measure the ladder of these efforts instead")
     parser.add_argument(
         "--effort-snr", type=float, nargs="+", default=[27.0, 33.0], help="dB asked for by --efforts"
@@ -105,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         effort=options.effort,
         device=options.device,
         limit_s=options.limit,
+        targets=options.targets,
         stride=options.stride or (2 if options.quick else 1),
         priors=options.priors,
         retry=options.retry,

@@ -24,6 +24,8 @@ BOUNDS = (0.03, 0.1, 0.3)
 FSC_TARGETS = (0.99, 0.999)
 """Least shell correlations asked for directly."""
 
+TARGETS = ("snr", "max_error", "fsc")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -34,6 +36,7 @@ class Plan:
         effort, device: of ours.
         limit_s: seconds that one point may take.
         stride: every how many values of a knob's scale.
+        targets: of ours, what is asked for: ``snr``, ``max_error``, ``fsc``.
         bounds, fsc_targets: asked for directly.
         retry: measure again what failed in an earlier run.
         priors: folder of networks that have not seen some of the maps, and are taken for those.
@@ -44,6 +47,7 @@ class Plan:
     device: str = "auto"
     limit_s: float = 900.0
     stride: int = 1
+    targets: Sequence[str] = TARGETS
     bounds: Sequence[float] = BOUNDS
     fsc_targets: Sequence[float] = FSC_TARGETS
     retry: bool = False
@@ -77,11 +81,11 @@ class Bench:
 
     def _run_ours(self) -> None:
         effort = self.plan.effort
-        climb(ours.SNR, lambda knob: self.ours("snr", knob, effort), self.plan.stride)
-        for bound in self.plan.bounds:
-            self.ours("max_error", bound, effort)
-        for target in self.plan.fsc_targets:
-            self.ours("fsc", target, effort)
+        if "snr" in self.plan.targets:
+            climb(ours.SNR, lambda knob: self.ours("snr", knob, effort), self.plan.stride)
+        for target, values in (("max_error", self.plan.bounds), ("fsc", self.plan.fsc_targets)):
+            for value in values if target in self.plan.targets else ():
+                self.ours(target, value, effort)
 
     def _run_peer(self, name: str, codec: Codec) -> None:
         for mode, (scale, _) in codec.modes.items():
