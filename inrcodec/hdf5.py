@@ -20,8 +20,8 @@ from inrcodec.codec import INRCodec
 from inrcodec.config import parse_settings, settings_repr
 from inrcodec.core import Settings, VolumeModel, decode_many, decode_region, encode_many, inspect
 from inrcodec.core.volume_sample import chunk_boxes
-from inrcodec.hdf5_client_data import ClientData, check_payload
-from inrcodec.hdf5_filter import FILTER_ID, client_data, register
+from inrcodec.hdf5_client_data import FILTER_ID, ClientData, check_payload
+from inrcodec.hdf5_filter import client_data, register
 
 __all__ = ["ATTRIBUTE", "FILTER_ID", "INRFilter", "codec_of", "read", "write"]
 
@@ -108,8 +108,8 @@ def write(
 
     Args:
         dataset: created with :class:`INRFilter`.
-        volume: anything with ``shape``, ``dtype`` and NumPy slicing; read by slices, not modified. It is cast to the
-            dataset's dtype where that keeps its kind.
+        volume: anything with ``shape``, ``dtype`` and NumPy slicing; read by slices, not modified. It is
+            cast to the dataset's dtype where that keeps its kind.
         codec: how to encode, and on which device. None is the codec of the dataset's filter. A codec of
             volume scope must be the one the filter was made of: readers find networks nowhere else.
         progress: called with the fraction done, 0 to 1.
@@ -120,7 +120,7 @@ def write(
 
     Raises:
         TypeError: the volume's dtype does not go into the dataset's.
-        ValueError: the shapes differ, other filters lie around this one, or the networks are not the filter's.
+        ValueError: the shapes differ, the dataset has other filters, or the networks are not its filter's.
 
     Chunks that were written before an error stay as they are.
     """
@@ -277,6 +277,6 @@ def _client_data(dataset: h5py.Dataset, *, alone: bool = True) -> ClientData:
         raise ValueError(f"dataset {dataset.name} was not created with INRFilter: its filters are {filters}")
     if alone and len(filters) > 1:
         raise ValueError(
-            f"dataset {dataset.name} has other filters beside INRFilter, {filters}: its chunks are not payloads"
+            f"dataset {dataset.name} has filters beside INRFilter, {filters}: its chunks are no payloads"
         )
     return client_data(properties.id)

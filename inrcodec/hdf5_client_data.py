@@ -1,4 +1,4 @@
-"""The client data of the HDF5 filter: what HDF5 stores beside a dataset's filter and hands to it with every chunk.
+"""The client data of the HDF5 filter: what HDF5 stores with a dataset and hands to its filter with every chunk.
 
 A filter sees nothing else of its dataset, no shape and no attribute, so all that chunks need to be coded and
 decoded is here: the settings as JSON, the chunk's shape and dtype, and in volume scope the networks. They are
@@ -21,6 +21,9 @@ import numpy as np
 from inrcodec.config import settings_from_config, settings_to_config
 from inrcodec.core import PayloadError, Settings
 from inrcodec.core.payload import MAX_NDIM, dtype_code, dtype_from_code
+
+FILTER_ID = 38274
+"""The filter's number: 32768 to 65535 is what HDF5 leaves to filters that are not registered with it."""
 
 MAGIC = (0x43524E49, 0x4345444F)  # "INRC", "ODEC"
 VERSION = 1

@@ -19,10 +19,7 @@ import numpy as np
 from inrcodec.config import check_chunk
 from inrcodec.core import decode_many, encode_many, inspect
 from inrcodec.core.encoder import encoding_backend
-from inrcodec.hdf5_client_data import ClientData, check_payload, find, parse
-
-FILTER_ID = 38274
-"""Number of the filter, from 32768 to 65535: the range that HDF5 leaves to filters that are not registered."""
+from inrcodec.hdf5_client_data import FILTER_ID, ClientData, check_payload, find, parse
 
 _NAME = b"inrcodec: implicit neural representations"
 _REVERSE = 0x100  # H5Z_FLAG_REVERSE: decode

@@ -1,0 +1,389 @@
+/* The bytes of a payload: sections 1, 2, 7 (steps 3 to 7), 9 and 10 of docs/format.md. */
+#include "decoder.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libraries.h"
+
+#define FORMAT_VERSION 2
+#define MAX_VOXELS (1ull << 30)
+#define MAX_SIDE 4096
+#define MAX_BLOCK 64
+#define MAX_DENSITY 1e290
+#define ZLIB_MOST 1040 /* zlib shrinks nothing by more than this */
+
+enum { FLOAT16 = 1, FLOAT32, FLOAT64, INT8, UINT8, INT16, UINT16 };
+enum { FIELD_CONSTANT, FIELD_LOSSLESS, FIELD_LOCAL_FOURIER };
+enum { CONSTANT = 1, LOSSLESS, FIELD, WEIGHTS, LATENTS, OCCUPANCY, CORRECTIONS, VERBATIM, SECTIONS };
+
+typedef struct {
+    inr_context *context;
+    inr_chunk chunk;
+    int field;
+    bool volume_scope;
+    const uint8_t *section[SECTIONS]; /* NULL where there is none */
+    size_t size[SECTIONS];
+    uint64_t voxels;
+    unsigned width; /* bytes of a voxel */
+    uint32_t shape[3]; /* seen as a volume */
+} payload;
+
+static unsigned dtype_width(unsigned dtype)
+{
+    static const unsigned widths[] = {0, 2, 4, 8, 1, 1, 2, 2};
+    return dtype < sizeof widths / sizeof *widths ? widths[dtype] : 0;
+}
+
+uint64_t inr_chunk_size(const inr_chunk *chunk)
+{
+    uint64_t voxels = 1;
+    if (chunk->axes < 1 || chunk->axes > INR_MAX_AXES)
+        return 0;
+    for (int a = 0; a < chunk->axes; a++) {
+        if (chunk->shape[a] < 1 || chunk->shape[a] > MAX_VOXELS / voxels)
+            return 0;
+        voxels *= chunk->shape[a];
+    }
+    return voxels * dtype_width(chunk->dtype);
+}
+
+static void parse_frame(payload *p, const uint8_t *bytes, size_t size)
+{
+    inr_context *context = p->context;
+    if (size < 16 || memcmp(bytes, "INR", 3))
+        inr_fail(context, "not an inrcodec payload: %zu bytes", size);
+    if (bytes[3] != FORMAT_VERSION)
+        inr_fail(context, "payload format version %u, this build reads version %u", bytes[3], FORMAT_VERSION);
+    const uint8_t *end = bytes + size - 4;
+    uint32_t sum = (uint32_t)end[0] | (uint32_t)end[1] << 8 | (uint32_t)end[2] << 16 | (uint32_t)end[3] << 24;
+    if (inr_crc32(0, bytes, size - 4) != sum)
+        inr_fail(context, "checksum mismatch: the payload is damaged or cut short");
+    inr_reader reader = {context, bytes + 4, size - 8};
+    unsigned code = inr_u8(&reader), dtype = inr_u8(&reader);
+    p->field = code & 0x7f;
+    p->volume_scope = code >> 7;
+    p->chunk.dtype = dtype & 0x3f;
+    p->chunk.big_endian = dtype >> 7;
+    if (p->field > FIELD_LOCAL_FOURIER)
+        inr_fail(context, "unknown field code %d", p->field);
+    if (inr_u8(&reader) > 4)
+        inr_fail(context, "unknown target code");
+    inr_f64(&reader);
+    p->chunk.axes = (int)inr_u8(&reader);
+    if (p->chunk.axes < 1 || p->chunk.axes > INR_MAX_AXES)
+        inr_fail(context, "%d dimensions, the format holds 1 to %d", p->chunk.axes, INR_MAX_AXES);
+    for (int a = 0; a < p->chunk.axes; a++)
+        p->chunk.shape[a] = inr_varint(&reader);
+    unsigned count = inr_u8(&reader), numbers[SECTIONS];
+    uint64_t lengths[SECTIONS];
+    if (count >= SECTIONS)
+        inr_fail(context, "%u sections", count);
+    for (unsigned i = 0; i < count; i++) {
+        numbers[i] = inr_u8(&reader);
+        lengths[i] = inr_varint(&reader);
+        if (numbers[i] < CONSTANT || numbers[i] >= SECTIONS)
+            inr_fail(context, "unknown section code %u", numbers[i]);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (p->section[numbers[i]])
+            inr_fail(context, "two sections %u", numbers[i]);
+        p->section[numbers[i]] = inr_bytes(&reader, lengths[i]);
+        p->size[numbers[i]] = (size_t)lengths[i];
+    }
+    inr_end(&reader);
+}
+
+static inr_reader section(const payload *p, int number)
+{
+    if (!p->section[number])
+        inr_fail(p->context, "payload has no section %d", number);
+    return (inr_reader){p->context, p->section[number], p->size[number]};
+}
+
+static void check_chunk(payload *p, const inr_chunk *wanted)
+{
+    bool same = p->chunk.dtype == wanted->dtype && p->chunk.axes == wanted->axes;
+    for (int a = 0; same && a < wanted->axes; a++)
+        same = p->chunk.shape[a] == wanted->shape[a];
+    if (!same)
+        inr_fail(p->context, "payload holds another chunk than its container has: dtype %u, %d axes, first of %llu",
+                 p->chunk.dtype, p->chunk.axes, (unsigned long long)p->chunk.shape[0]);
+    uint64_t size = inr_chunk_size(&p->chunk);
+    if (!size)
+        inr_fail(p->context, "shape or dtype %u are none that the format holds", p->chunk.dtype);
+    p->width = dtype_width(p->chunk.dtype);
+    p->voxels = size / p->width;
+    const uint64_t *shape = p->chunk.shape;
+    int lead = p->chunk.axes == 4 ? 1 : 0;
+    for (int a = 0; a < 3; a++) {
+        int from = a - 3 + p->chunk.axes;
+        p->shape[a] = from < lead ? 1 : (uint32_t)shape[from];
+    }
+    if (lead)
+        p->shape[0] = (uint32_t)(shape[0] * shape[1]);
+}
+
+static double magnitude_at_most(inr_context *context, double value, double least, const char *what)
+{
+    if (!(value > least && fabs(value) <= MAX_DENSITY))
+        inr_fail(context, "%s %g makes no sense", what, value);
+    return value;
+}
+
+static void parse_field(const payload *p, inr_field *field)
+{
+    inr_reader reader = section(p, FIELD);
+    unsigned flags = inr_u8(&reader), block = inr_u8(&reader), used;
+    uint32_t size[3];
+    if (flags > 1)
+        inr_fail(p->context, "unknown field flags %u", flags);
+    if (block < 1 || block > MAX_BLOCK)
+        inr_fail(p->context, "block length %u is not between 1 and %d", block, MAX_BLOCK);
+    field->step = magnitude_at_most(p->context, inr_f64(&reader), 0, "step");
+    field->offset = magnitude_at_most(p->context, inr_f64(&reader), -INFINITY, "offset");
+    for (int i = 0; i < 3; i++)
+        field->offsets[i] = (int8_t)inr_u8(&reader);
+    field->network = inr_varint(&reader);
+    used = inr_u8(&reader);
+    if (used > INR_BINS)
+        inr_fail(p->context, "spectral envelope of %u bins, at most %d", used, INR_BINS);
+    memcpy(field->envelope, inr_bytes(&reader, used), used);
+    memcpy(size, p->shape, sizeof size);
+    field->has_background = flags;
+    if (field->has_background) {
+        field->background = magnitude_at_most(p->context, inr_f64(&reader), -INFINITY, "background");
+        for (int a = 0; a < 3; a++) {
+            uint64_t start = inr_varint(&reader), length = inr_varint(&reader);
+            if (!length || length > p->shape[a] || start > p->shape[a] - length)
+                inr_fail(p->context, "field box does not lie in the chunk");
+            field->start[a] = (uint32_t)start;
+            size[a] = (uint32_t)length;
+        }
+    }
+    inr_end(&reader);
+    field->bands = field->blocks = 1;
+    for (int a = 0; a < 3; a++) {
+        if (size[a] > MAX_SIDE)
+            inr_fail(p->context, "field box is longer than %d voxels", MAX_SIDE);
+        field->axis[a] = inr_split(size[a], block);
+        field->bands *= field->axis[a].latents;
+        field->blocks *= field->axis[a].blocks;
+    }
+}
+
+static void read_network(const payload *p, const inr_volume *volume, inr_field *field, int32_t *parameters)
+{
+    if (!p->volume_scope) {
+        inr_network(p->context, field->network, p->section[WEIGHTS], p->size[WEIGHTS], parameters);
+        return;
+    }
+    if (!volume || !volume->weights)
+        inr_fail(p->context, "payload is of volume scope, and the container has no networks");
+    uint32_t digest = inr_crc32(volume->prior, volume->weights, volume->weights_size);
+    if (volume->shells_size)
+        digest = inr_crc32(digest, volume->shells, volume->shells_size);
+    if (digest != field->network)
+        inr_fail(p->context, "payload needs the networks %08llx, the container's are %08lx",
+                 (unsigned long long)field->network, (unsigned long)digest);
+    field->shells = volume->shells;
+    field->shells_size = volume->shells_size;
+    inr_network(p->context, volume->prior, volume->weights, volume->weights_size, parameters);
+}
+
+/* Adds corrections to densities of a field's box; occupied is NULL where all voxels are. */
+static void correct(const payload *p, double *density, const uint8_t *occupied, uint64_t count)
+{
+    inr_reader reader = section(p, CORRECTIONS);
+    inr_symbols symbols;
+    double step = magnitude_at_most(p->context, inr_f64(&reader), 0, "correction step");
+    unsigned code = inr_u8(&reader);
+    if (code < 1 || code >= inr_bit_codes)
+        inr_fail(p->context, "unknown bit frequency code %u", code);
+    inr_symbols_open(&symbols, p->context, reader.at, reader.left);
+    uint64_t found = 0;
+    uint8_t *missed = inr_take(p->context, count, 1);
+    for (uint64_t i = 0; i < count; i++) {
+        if (!occupied || occupied[i])
+            found += missed[i] = (uint8_t)inr_bit(&symbols, inr_bit_frequency[code]);
+    }
+    uint8_t *negative = inr_take(p->context, found, 1), *indices = inr_take(p->context, found, 1);
+    int32_t *multiples = inr_take(p->context, found, sizeof *multiples);
+    inr_scratch scratch = inr_scratch_for(p->context, found);
+    for (uint64_t i = 0; i < found; i++)
+        negative[i] = (uint8_t)inr_uniform(&symbols, 1);
+    memset(indices, 8, (size_t)found);
+    inr_step(&symbols, indices, multiples, (size_t)found, scratch);
+    inr_symbols_end(&symbols);
+    for (uint64_t i = 0, next = 0; i < count; i++) {
+        if (missed[i]) {
+            double multiple = multiples[next] + 1.0;
+            density[i] += (negative[next++] ? -multiple : multiple) * step;
+        }
+    }
+}
+
+static uint64_t bits_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static double within(double value, double low, double high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+/* IEEE half precision, rounded once, of a value within its range */
+static uint64_t half_bits(double value)
+{
+    int exponent;
+    uint64_t sign = bits_of(value) >> 63 << 15;
+    double magnitude = fabs(value);
+    frexp(magnitude, &exponent);
+    if (magnitude < 0x1p-14)
+        return sign | (uint64_t)rint(magnitude * 0x1p24);
+    return sign | (((uint64_t)(exponent + 14) << 10) + (uint64_t)rint(ldexp(magnitude, 11 - exponent)) - 1024);
+}
+
+/* A density as the bits of a dtype: integers rounded, all clipped to the dtype's finite range. */
+static uint64_t cast(double value, unsigned dtype)
+{
+    static const double low[] = {-128, 0, -32768, 0}, high[] = {127, 255, 32767, 65535};
+    float single;
+    uint32_t bits;
+    switch (dtype) {
+    case FLOAT16:
+        return half_bits(within(value, -65504, 65504));
+    case FLOAT32:
+        single = (float)within(value, -0x1.fffffep127, 0x1.fffffep127);
+        memcpy(&bits, &single, sizeof bits);
+        return bits;
+    case FLOAT64:
+        return bits_of(value);
+    default:
+        return (uint64_t)(int64_t)within(rint(value), low[dtype - INT8], high[dtype - INT8]);
+    }
+}
+
+static void put(uint8_t *to, uint64_t bits, unsigned width, bool big_endian)
+{
+    for (unsigned i = 0; i < width; i++, bits >>= 8)
+        to[big_endian ? width - 1 - i : i] = (uint8_t)bits;
+}
+
+static void put_verbatim(const payload *p, uint8_t *out)
+{
+    inr_reader reader = section(p, VERBATIM);
+    uint64_t count = inr_varint(&reader), expected, position = 0;
+    if (count > p->voxels || (expected = count * (4 + p->width)) > (uint64_t)ZLIB_MOST * reader.left)
+        inr_fail(p->context, "%llu verbatim voxels claimed in %zu bytes", (unsigned long long)count, reader.left);
+    uint8_t *raw = inr_take(p->context, expected + 1, 1);
+    if (!inr_inflate(reader.at, reader.left, raw, expected))
+        inr_fail(p->context, "verbatim voxels do not decompress to %llu bytes", (unsigned long long)expected);
+    const uint8_t *values = raw + 4 * count;
+    for (uint64_t i = 0; i < count; i++) {
+        const uint8_t *gap = raw + 4 * i;
+        position += (uint32_t)gap[0] | (uint32_t)gap[1] << 8 | (uint32_t)gap[2] << 16 | (uint32_t)gap[3] << 24;
+        if (position >= p->voxels)
+            inr_fail(p->context, "verbatim voxel %llu lies outside the chunk", (unsigned long long)position);
+        memcpy(out + position * p->width, values + i * p->width, p->width);
+    }
+    inr_release(p->context, raw);
+}
+
+static void decode_field(payload *p, const inr_volume *volume, uint8_t *out)
+{
+    inr_context *context = p->context;
+    inr_field field = {.context = context};
+    int32_t parameters[INR_PARAMETERS];
+    unsigned width = p->width, dtype = p->chunk.dtype;
+    bool big = p->chunk.big_endian;
+    parse_field(p, &field);
+    read_network(p, volume, &field, parameters);
+    inr_reader latents = section(p, LATENTS);
+    inr_latents(&field, parameters, latents.at, latents.left);
+    double *density = inr_synthesise(&field), unit = ldexp(field.step, -26);
+    uint32_t size[3] = {field.axis[0].length, field.axis[1].length, field.axis[2].length};
+    uint64_t count = (uint64_t)size[0] * size[1] * size[2];
+    for (uint64_t i = 0; i < count; i++) {
+        density[i] *= unit;
+        density[i] += field.offset;
+    }
+    uint8_t *occupied = NULL;
+    if (p->section[OCCUPANCY])
+        occupied = inr_occupied(context, p->section[OCCUPANCY], p->size[OCCUPANCY], size);
+    if (p->section[CORRECTIONS])
+        correct(p, density, occupied, count);
+    uint64_t background = cast(field.background, dtype);
+    for (uint64_t i = 0; i < p->voxels; i++)
+        put(out + i * width, background, width, big);
+    for (uint32_t z = 0, i = 0; z < size[0]; z++) {
+        for (uint32_t y = 0; y < size[1]; y++) {
+            uint64_t line = (z + field.start[0]) * (uint64_t)p->shape[1] + y + field.start[1];
+            uint8_t *to = out + (line * p->shape[2] + field.start[2]) * width;
+            for (uint32_t x = 0; x < size[2]; x++, i++) {
+                if (!occupied || occupied[i])
+                    put(to + (size_t)x * width, cast(density[i], dtype), width, big);
+            }
+        }
+    }
+    if (p->section[VERBATIM])
+        put_verbatim(p, out);
+}
+
+static void decode(payload *p, const uint8_t *bytes, size_t size, const inr_chunk *wanted, const inr_volume *volume,
+                   uint8_t *out)
+{
+    inr_reader reader;
+    parse_frame(p, bytes, size);
+    check_chunk(p, wanted);
+    uint64_t total = p->voxels * p->width;
+    const char *wrong;
+    switch (p->field) {
+    case FIELD_CONSTANT:
+        reader = section(p, CONSTANT);
+        if (reader.left != p->width)
+            inr_fail(p->context, "constant of %zu bytes for voxels of %u", reader.left, p->width);
+        for (uint64_t i = 0; i < p->voxels; i++)
+            memcpy(out + i * p->width, reader.at, p->width);
+        break;
+    case FIELD_LOSSLESS:
+        reader = section(p, LOSSLESS);
+        if ((wrong = inr_unblosc(reader.at, reader.left, out, total)))
+            inr_fail(p->context, "lossless section: %s", wrong);
+        break;
+    default:
+        decode_field(p, volume, out);
+    }
+    for (uint64_t i = 0; i < total && p->chunk.big_endian != wanted->big_endian; i += p->width) {
+        for (unsigned a = 0, b = p->width - 1; a < b; a++, b--) {
+            uint8_t byte = out[i + a];
+            out[i + a] = out[i + b];
+            out[i + b] = byte;
+        }
+    }
+}
+
+/* A function of its own, as what changes between setjmp and longjmp must not be a variable of the same one. */
+static bool attempt(payload *p, const uint8_t *bytes, size_t size, const inr_chunk *wanted, const inr_volume *volume,
+                    uint8_t *out)
+{
+    if (setjmp(p->context->failed))
+        return false;
+    decode(p, bytes, size, wanted, volume, out);
+    return true;
+}
+
+bool inr_decode(const uint8_t *bytes, size_t size, const inr_chunk *chunk, const inr_volume *volume, uint8_t *out,
+                char error[INR_ERROR_SIZE])
+{
+    inr_context context = {.error = error};
+    payload p = {.context = &context};
+    bool done = attempt(&p, bytes, size, chunk, volume, out);
+    for (unsigned i = 0; i < context.blocks; i++)
+        free(context.memory[i]);
+    return done;
+}
