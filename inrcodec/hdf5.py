@@ -43,9 +43,9 @@ class INRFilter(h5py.filters.FilterRefBase):  # type: ignore[misc]  # h5py is un
     devices: the filter encodes on CUDA where PyTorch finds it, and decodes on NumPy.
 
     HDF5 refuses to create a dataset of a dtype that the codec does not hold, or with a filter before this
-    one. It encodes a chunk when it evicts it from its cache, at the latest when the file is closed, so that
-    is where an error of encoding surfaces; with :func:`write` it surfaces at once, and chunks are trained
-    together.
+    one. It encodes a chunk when it evicts it from its cache, at the latest when the file is closed. A chunk
+    that cannot be encoded there is stored losslessly, with a warning that says why; with :func:`write` an
+    error is raised at once, and chunks are trained together.
 
     Raises:
         ValueError: two targets at once, a value out of its range, or ``fsc`` without a fitted volume.

@@ -2,12 +2,19 @@
 
 HDF5 calls ``set_local`` when a dataset is created and the filter once for each chunk. Neither may let an
 exception out: it becomes a text on HDF5's stack of errors, from which h5py makes its exception.
+
+Encoding never fails: HDF5 2.0 crashes after a file whose chunks could not be written at its close. A chunk
+that cannot be encoded is stored losslessly, and a warning says why.
 """
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import gc
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,13 +25,14 @@ import numpy as np
 
 from inrcodec.config import check_chunk
 from inrcodec.core import decode_many, encode_many, inspect
-from inrcodec.core.encoder import encoding_backend
+from inrcodec.core.encoder import encode_lossless, encoding_backend
 from inrcodec.hdf5_client_data import FILTER_ID, ClientData, check_payload, find, parse
 
 _NAME = b"inrcodec: implicit neural representations"
 _REVERSE = 0x100  # H5Z_FLAG_REVERSE: decode
 _MANDATORY = 0  # H5Z_FLAG_MANDATORY: a chunk that cannot be encoded is an error, not stored as it is
 _MOST_AXES = 32  # H5S_MAX_RANK
+_AGAIN = 0.05  # seconds until an interrupt that came in a callback is raised again
 
 _hid = ctypes.c_int64
 _Words = ctypes.POINTER(ctypes.c_uint)
@@ -67,6 +75,8 @@ def _library() -> ctypes.CDLL:
             ctypes.c_int,
             [_hid, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint, _hid, _hid, _hid, ctypes.c_char_p],
         ),
+        "H5Ecreate_stack": (_hid, []),
+        "H5Eset_current_stack": (ctypes.c_int, [_hid]),
         "H5Tencode": (ctypes.c_int, [_hid, pointer, ctypes.POINTER(size)]),
         "H5Tequal": (ctypes.c_int, [_hid, _hid]),
         "H5Pget_chunk": (ctypes.c_int, [_hid, ctypes.c_int, ctypes.POINTER(ctypes.c_uint64)]),
@@ -87,14 +97,19 @@ def _library() -> ctypes.CDLL:
 
 
 def _push_error(error: BaseException) -> None:
-    """Leave a text on HDF5's stack of errors."""
+    """Leave a text on HDF5's stack of errors.
+
+    HDF5 2.0 takes no errors from a filter while it runs, but a stack may be put in the place of its own.
+    """
     lib = _library()
     text = str(error) or type(error).__name__
     if isinstance(error, KeyboardInterrupt | SystemExit):
         text = f"interrupted ({type(error).__name__})"
     message = f"inrcodec: {text}".replace("%", "%%").encode("ascii", "replace")
     classes = (_hid.in_dll(lib, f"H5E_{name}_g") for name in ("ERR_CLS", "PLINE", "CANTFILTER"))
-    lib.H5Epush2(0, b"hdf5_filter.py", b"inrcodec", 0, *classes, message)
+    stack = lib.H5Ecreate_stack()
+    lib.H5Epush2(stack, b"hdf5_filter.py", b"inrcodec", 0, *classes, message)
+    lib.H5Eset_current_stack(stack)
 
 
 @contextmanager
@@ -195,7 +210,25 @@ def _encode(data: ClientData, raw: bytes) -> bytes:
     if data.dtype is None or len(raw) != int(np.prod(data.shape, dtype=object)) * data.dtype.itemsize:
         raise ValueError(f"{len(raw)} bytes are no chunk of shape {data.shape} and dtype {data.dtype}")
     chunk = np.frombuffer(raw, data.dtype).reshape(data.shape)
-    return encode_many([chunk], data.settings)[0]
+    try:
+        return encode_many([chunk], data.settings)[0]
+    except BaseException as error:
+        _report(error, chunk)
+        return encode_lossless(chunk, data.settings)
+
+
+def _report(error: BaseException, chunk: np.ndarray[Any, Any]) -> None:
+    """Say why a chunk is stored losslessly."""
+    text = f"a chunk of shape {chunk.shape} {chunk.dtype} is stored losslessly: {error!r}"
+    if isinstance(error, KeyboardInterrupt):
+        # again, as soon as HDF5 is done
+        timer = threading.Timer(_AGAIN, _thread.interrupt_main)
+        timer.daemon = True
+        timer.start()
+    try:
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
+    except RuntimeWarning:  # where warnings are errors, which cannot leave a callback
+        print(text, file=sys.stderr)
 
 
 def _decode(data: ClientData, payload: bytes) -> bytes:

@@ -96,11 +96,12 @@ def _without_field(chunk: Array, settings: Settings) -> bytes | None:
         payload.sections[Section.CONSTANT] = chunk.reshape(-1)[:1].tobytes()
         return payload.to_bytes()
     if chunk.size < _SMALLEST:
-        return _lossless(chunk)
+        return encode_lossless(chunk)
     return None
 
 
-def _lossless(chunk: Array) -> bytes:
+def encode_lossless(chunk: Array) -> bytes:
+    """The payload of a chunk kept bit for bit."""
     payload = Payload(chunk.shape, chunk.dtype, Field.LOSSLESS, fortran=is_fortran(chunk))
     payload.sections[Section.LOSSLESS] = lossless.compress(chunk)
     return payload.to_bytes()
@@ -110,11 +111,11 @@ def _smaller(chunk: Array, field: Payload | None, settings: Settings) -> bytes:
     """The field's payload, or the lossless one where it is smaller."""
     decodes = chunk if settings.threshold is None else _thresholded(chunk, settings)
     if field is None:
-        best = _lossless(decodes)
+        best = encode_lossless(decodes)
     else:
         best = field.to_bytes()
         if len(lossless.compress(decodes, 1)) < _LEVELS_APART * len(best):
-            best = min(best, _lossless(decodes), key=len)
+            best = min(best, encode_lossless(decodes), key=len)
     target = settings.target
     if target.kind == "ratio" and settings.volume is None and len(best) * target.value > chunk.nbytes:
         raise ValueError(

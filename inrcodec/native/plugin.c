@@ -31,6 +31,8 @@ typedef struct {
 typedef struct {
     void *(*allocate)(size_t, bool);
     int (*release)(void *);
+    hid_t (*new_stack)(void);
+    int (*use_stack)(hid_t);
     int (*push_error)(hid_t, const char *, const char *, unsigned, hid_t, hid_t, hid_t, const char *, ...);
     hid_t *errors, *pipeline, *cannot_filter;
 } host;
@@ -46,6 +48,8 @@ static host find_host(const void *caller)
     /* ISO C has no conversion between pointers to objects and to functions; POSIX has this one. */
     *(void **)&found.allocate = dlsym(from, "H5allocate_memory");
     *(void **)&found.release = dlsym(from, "H5free_memory");
+    *(void **)&found.new_stack = dlsym(from, "H5Ecreate_stack");
+    *(void **)&found.use_stack = dlsym(from, "H5Eset_current_stack");
     *(void **)&found.push_error = dlsym(from, "H5Epush2");
     found.errors = dlsym(from, "H5E_ERR_CLS_g");
     found.pipeline = dlsym(from, "H5E_PLINE_g");
@@ -55,11 +59,17 @@ static host find_host(const void *caller)
     return found;
 }
 
+/* Leaves a text on HDF5's stack of errors. HDF5 2.0 takes no errors from a filter while it runs, but a stack
+   may be put in the place of its own. */
 static size_t failed(const host *hdf5, const char *text)
 {
-    if (hdf5->push_error && hdf5->errors && hdf5->pipeline && hdf5->cannot_filter)
-        hdf5->push_error(0, __FILE__, "inrcodec", __LINE__, *hdf5->errors, *hdf5->pipeline, *hdf5->cannot_filter,
+    if (hdf5->push_error && hdf5->new_stack && hdf5->use_stack && hdf5->errors && hdf5->pipeline &&
+        hdf5->cannot_filter) {
+        hid_t stack = hdf5->new_stack();
+        hdf5->push_error(stack, __FILE__, "inrcodec", __LINE__, *hdf5->errors, *hdf5->pipeline, *hdf5->cannot_filter,
                          "inrcodec: %s", text);
+        hdf5->use_stack(stack);
+    }
     return 0;
 }
 
