@@ -21,7 +21,7 @@ from inrcodec.config import parse_settings, settings_repr
 from inrcodec.core import Settings, VolumeModel, decode_many, decode_region, encode_many, inspect
 from inrcodec.core.volume_sample import chunk_boxes
 from inrcodec.hdf5_client_data import FILTER_ID, ClientData, check_payload
-from inrcodec.hdf5_filter import client_data, register
+from inrcodec.hdf5_filter import client_data, filters, register
 
 __all__ = ["ATTRIBUTE", "FILTER_ID", "INRFilter", "codec_of", "read", "write"]
 
@@ -79,7 +79,7 @@ class INRFilter(h5py.filters.FilterRefBase):  # type: ignore[misc]  # h5py is un
 
     def _set(self, settings: Settings) -> None:
         self.settings = settings
-        self.filter_options = ClientData(settings).to_words()
+        self.filter_options = ClientData(settings).to_options()
 
     @classmethod
     def of(cls, codec: INRCodec) -> INRFilter:
@@ -126,6 +126,7 @@ def write(
     """
     data = _client_data(dataset)
     settings, device = (data.settings, "auto") if codec is None else (codec.settings, codec._device)
+    volume = volume if hasattr(volume, "dtype") else np.asarray(volume)
     if tuple(volume.shape) != dataset.shape:
         raise ValueError(f"volume of shape {tuple(volume.shape)} for a dataset of shape {dataset.shape}")
     if not np.can_cast(volume.dtype, dataset.dtype, "same_kind"):
@@ -182,12 +183,13 @@ def _read_parts(dataset: h5py.Dataset, data: ClientData, parts: Any, out: Array)
     """Decode the wanted part of each chunk into its place."""
     whole: list[tuple[Any, Any, bytes]] = []
     for corner, inside, place in parts:
-        if dataset.id.get_chunk_info_by_coord(corner).byte_offset is None:
+        stored = dataset.id.get_chunk_info_by_coord(corner)
+        if stored.byte_offset is None:
             out[place] = dataset.fillvalue
             continue
-        skipped, payload = dataset.id.read_direct_chunk(corner)
-        if skipped:
+        if stored.filter_mask:  # HDF5 2.0 does not hand it out with the chunk
             raise ValueError(f"the chunk at {corner} was stored without its filter")
+        _, payload = dataset.id.read_direct_chunk(corner)
         info = inspect(payload)
         check_payload(data, info.shape, info.dtype)
         voxels = math.prod(len(range(*s.indices(n))) for s, n in zip(inside, info.shape, strict=True))
@@ -272,11 +274,11 @@ def _codec(settings: Settings) -> INRCodec:
 def _client_data(dataset: h5py.Dataset, *, alone: bool = True) -> ClientData:
     """The client data of a dataset's filter; ``alone`` wants it to be the only one."""
     properties = dataset.id.get_create_plist()
-    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-    if FILTER_ID not in filters:
-        raise ValueError(f"dataset {dataset.name} was not created with INRFilter: its filters are {filters}")
-    if alone and len(filters) > 1:
+    numbers = filters(properties.id)
+    if FILTER_ID not in numbers:
+        raise ValueError(f"dataset {dataset.name} was not created with INRFilter: its filters are {numbers}")
+    if alone and len(numbers) > 1:
         raise ValueError(
-            f"dataset {dataset.name} has filters beside INRFilter, {filters}: its chunks are no payloads"
+            f"dataset {dataset.name} has filters beside INRFilter, {numbers}: its chunks are no payloads"
         )
     return client_data(properties.id)

@@ -1,4 +1,4 @@
-"""The client data of the HDF5 filter: what HDF5 stores with a dataset and hands to its filter with every chunk.
+"""The client data of the HDF5 filter: what HDF5 stores with a dataset and hands to the filter each time.
 
 A filter sees nothing else of its dataset, no shape and no attribute, so all that chunks need to be coded and
 decoded is here: the settings as JSON, the chunk's shape and dtype, and in volume scope the networks. They are
@@ -31,6 +31,11 @@ _COUNTS = 4  # lengths in bytes of JSON, weights and shells, and the number of t
 _CHUNK = 2 + MAX_NDIM  # dtype, number of axes, shape
 HEADER = len(MAGIC) + 3 + _COUNTS + _CHUNK  # words
 _MOST = 2**14  # words: HDF5 stores at most 64 KiB of them
+_MOST_OPTIONS = 256  # words: HDF5 hands out no more, and h5py creates no dataset with more
+_REFERENCE = 0  # in the place of the version: the client data are in this process, under a number
+_CHECKSUM = 4  # its place
+
+_referred: dict[int, ClientData] = {}
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,17 @@ class ClientData:
             raise ValueError(f"client data of {total} words, HDF5 stores at most {_MOST}")
         return (*MAGIC, VERSION, total, _checksum(rest), *rest)
 
+    def to_options(self) -> tuple[int, ...]:
+        """Words to create a dataset with: the client data, or a reference where they are too long.
+
+        The filter puts the client data in the place of the reference when the dataset is created.
+        """
+        words = self.to_words()
+        if len(words) <= _MOST_OPTIONS:
+            return words
+        _referred[words[_CHECKSUM]] = self
+        return (*MAGIC, _REFERENCE, _CHECKSUM + 1, words[_CHECKSUM])
+
 
 @lru_cache(maxsize=16)
 def parse(words: tuple[int, ...]) -> ClientData:
@@ -81,6 +97,10 @@ def parse(words: tuple[int, ...]) -> ClientData:
     """
     if not words:
         return ClientData(settings_from_config({}))
+    if words[:3] == (*MAGIC, _REFERENCE):
+        if words[-1] not in _referred:
+            raise ValueError(f"client data refer to networks {words[-1]:08x} of another process")
+        return _referred[words[-1]]
     if len(words) < HEADER or words[:2] != MAGIC:
         raise ValueError(f"client data of {len(words)} words are not those of the inrcodec filter")
     version, total, checksum = words[2:5]
@@ -115,10 +135,10 @@ def find(encoded: bytes) -> ClientData | None:
     start = encoded.find(struct.pack("<2I", *MAGIC))
     if start < 0:
         return None
-    if start + 4 * HEADER > len(encoded):
+    if start + 4 * (_CHECKSUM + 1) > len(encoded):
         raise ValueError("client data of the inrcodec filter are cut short")
     (total,) = struct.unpack_from("<I", encoded, start + 12)
-    if not HEADER <= total <= (len(encoded) - start) // 4:
+    if not _CHECKSUM < total <= (len(encoded) - start) // 4:
         raise ValueError(f"client data of the inrcodec filter claim {total} words")
     return parse(struct.unpack_from(f"<{total}I", encoded, start))
 

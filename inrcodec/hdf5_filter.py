@@ -79,6 +79,7 @@ def _library() -> ctypes.CDLL:
         "H5Eset_current_stack": (ctypes.c_int, [_hid]),
         "H5Tencode": (ctypes.c_int, [_hid, pointer, ctypes.POINTER(size)]),
         "H5Tequal": (ctypes.c_int, [_hid, _hid]),
+        "H5Pget_nfilters": (ctypes.c_int, [_hid]),
         "H5Pget_chunk": (ctypes.c_int, [_hid, ctypes.c_int, ctypes.POINTER(ctypes.c_uint64)]),
         "H5Pget_filter2": (
             ctypes.c_int,
@@ -92,19 +93,23 @@ def _library() -> ctypes.CDLL:
     # HDF5 1.12 gave the function a second version; the first is the one that every release has
     encode = lib.H5Pencode1 if hasattr(lib, "H5Pencode1") else lib.H5Pencode
     encode.restype, encode.argtypes = ctypes.c_int, [_hid, pointer, ctypes.POINTER(size)]
-    lib.encode_properties = encode
     return lib
 
 
-def _push_error(error: BaseException) -> None:
+def _text(error: BaseException) -> str:
+    """What the user reads of an error."""
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return f"interrupted ({type(error).__name__})"
+    return str(error) or type(error).__name__
+
+
+def _push_error(text: str) -> None:
     """Leave a text on HDF5's stack of errors.
 
-    HDF5 2.0 takes no errors from a filter while it runs, but a stack may be put in the place of its own.
+    It must come last: any other call of HDF5's clears the stack, and freeing an object of h5py is one. HDF5
+    2.0 takes no errors from a filter while it runs, but a stack may be put in the place of its own.
     """
     lib = _library()
-    text = str(error) or type(error).__name__
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        text = f"interrupted ({type(error).__name__})"
     message = f"inrcodec: {text}".replace("%", "%%").encode("ascii", "replace")
     classes = (_hid.in_dll(lib, f"H5E_{name}_g") for name in ("ERR_CLS", "PLINE", "CANTFILTER"))
     stack = lib.H5Ecreate_stack()
@@ -141,7 +146,19 @@ def _encoded(function: Any, identifier: int) -> bytes:
 
 def client_data(properties: int) -> ClientData:
     """The filter's client data in a list of dataset creation properties (its identifier)."""
-    return find(_encoded(_library().encode_properties, properties)) or parse(())
+    lib = _library()
+    encode = lib.H5Pencode1 if hasattr(lib, "H5Pencode1") else lib.H5Pencode
+    return find(_encoded(encode, properties)) or parse(())
+
+
+def filters(properties: int) -> list[int]:
+    """The numbers of a dataset's filters; h5py's own function fails where client data are long."""
+    lib = _library()
+    numbers = []
+    for i in range(lib.H5Pget_nfilters(properties)):
+        count = ctypes.c_size_t(0)
+        numbers.append(lib.H5Pget_filter2(properties, i, None, ctypes.byref(count), None, 0, None, None))
+    return numbers
 
 
 def _dtype(type_id: int) -> np.dtype[Any]:
@@ -169,8 +186,7 @@ def _set_local(properties: int, type_id: int, space_id: int) -> int:
     """Called when a dataset is created: check what it will hold, and note it in the client data."""
     try:
         lib = _library()
-        count = ctypes.c_size_t(0)
-        if lib.H5Pget_filter2(properties, 0, None, ctypes.byref(count), None, 0, None, None) != FILTER_ID:
+        if filters(properties)[0] != FILTER_ID:
             raise ValueError("the filter must be the first one: no shuffle, no scaleoffset before it")
         shape, dtype = _chunk_shape(properties), _dtype(type_id)
         check_chunk(shape, dtype)
@@ -181,9 +197,11 @@ def _set_local(properties: int, type_id: int, space_id: int) -> int:
         if lib.H5Pmodify_filter(properties, FILTER_ID, _MANDATORY, len(words), array) < 0:
             raise RuntimeError("HDF5 does not take the filter's client data")
     except BaseException as error:
-        _push_error(error)
-        return -1
-    return 0
+        text = _text(error)
+    else:
+        return 0
+    _push_error(text)
+    return -1
 
 
 def _filter(flags: int, count: int, values: Any, nbytes: int, size: Any, buffer: Any) -> int:
@@ -201,9 +219,11 @@ def _filter(flags: int, count: int, values: Any, nbytes: int, size: Any, buffer:
         lib.H5free_memory(buffer[0])
         buffer[0], size[0] = memory, len(out)
     except BaseException as error:
-        _push_error(error)
-        return 0
-    return len(out)
+        text = _text(error)
+    else:
+        return len(out)
+    _push_error(text)
+    return 0
 
 
 def _encode(data: ClientData, raw: bytes) -> bytes:

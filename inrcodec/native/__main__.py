@@ -16,7 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("build", help="compile the plugin with the system's C compiler")
     command.add_argument("--out", required=True, metavar="DIR", help="folder for HDF5_PLUGIN_PATH")
     command.add_argument("--compiler", help="the C compiler's command (default: CC, or cc)")
-    command.add_argument("--no-blosc", action="store_true", help="leave out Blosc: lossless chunks are refused")
+    command.add_argument(
+        "--no-blosc", action="store_true", help="leave out Blosc: lossless chunks are refused"
+    )
     chosen = parser.parse_args(arguments)
     try:
         path = build(chosen.out, compiler=chosen.compiler, blosc=not chosen.no_blosc)

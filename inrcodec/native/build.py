@@ -94,7 +94,9 @@ def compile_sources(
     return target
 
 
-def _linking(command: str, work: Path, symbol: str, ways: Sequence[tuple[str, ...]]) -> tuple[str, ...] | None:
+def _linking(
+    command: str, work: Path, symbol: str, ways: Sequence[tuple[str, ...]]
+) -> tuple[str, ...] | None:
     """The flags that link a library which has a symbol, or None."""
     probe = work / "probe.c"
     probe.write_text(f"int {symbol}(void);\nint main(void) {{ return {symbol}(); }}\n", "ascii")

@@ -1,4 +1,4 @@
-"""The tables of the native decoder as C source, from the same functions that the Python decoder takes them from."""
+"""The tables of the native decoder as C source, from the functions that the Python decoder has."""
 
 from __future__ import annotations
 
