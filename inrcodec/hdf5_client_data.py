@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from inrcodec.config import settings_from_config, settings_to_config
-from inrcodec.core import PayloadError, Settings
+from inrcodec.core import PayloadError, Settings, VolumeModel
 from inrcodec.core.payload import MAX_NDIM, dtype_code, dtype_from_code
 
 FILTER_ID = 38274
@@ -27,9 +27,10 @@ FILTER_ID = 38274
 
 MAGIC = (0x43524E49, 0x4345444F)  # "INRC", "ODEC"
 VERSION = 1
-_COUNTS = 4  # lengths in bytes of JSON, weights and shells, and the number of the prior
+_COUNTS = 3  # lengths in bytes of JSON, weights and shells
+_VOLUME = 4  # number of the prior, block length (0: chunk scope), step in two words
 _CHUNK = 2 + MAX_NDIM  # dtype, number of axes, shape
-HEADER = len(MAGIC) + 3 + _COUNTS + _CHUNK  # words
+HEADER = len(MAGIC) + 3 + _COUNTS + _VOLUME + _CHUNK  # words
 _MOST = 2**14  # words: HDF5 stores at most 64 KiB of them
 _MOST_OPTIONS = 256  # words: HDF5 hands out no more, and h5py creates no dataset with more
 _REFERENCE = 0  # in the place of the version: the client data are in this process, under a number
@@ -59,17 +60,16 @@ class ClientData:
         weights = shells = b""
         if volume is not None:
             # as bytes: a native decoder reads no JSON and no base64, and they are a quarter shorter
-            weights = volume.weights
+            weights = volume.weights if volume.changed else b""
             shells = b"" if volume.shells is None else volume.shells.exponents
             for key in ("weights", "shells"):
                 config["volume"].pop(key, None)
         text = json.dumps(config, separators=(",", ":")).encode("ascii")
         body = text + weights + shells
         body += bytes(-len(body) % 4)
-        prior = 0 if volume is None else volume.prior
         code = 0 if self.dtype is None else dtype_code(self.dtype)
         shape = self.shape + (0,) * (MAX_NDIM - len(self.shape))
-        rest = (len(text), len(weights), len(shells), prior, code, len(self.shape), *shape)
+        rest = (len(text), len(weights), len(shells), *_shared(volume), code, len(self.shape), *shape)
         rest += struct.unpack(f"<{len(body) // 4}I", body)
         total = len(MAGIC) + 3 + len(rest)
         if total > _MOST:
@@ -108,7 +108,8 @@ def parse(words: tuple[int, ...]) -> ClientData:
         raise ValueError(f"client data of version {version}, this release reads version {VERSION}")
     if total != len(words) or checksum != _checksum(words[5:]):
         raise ValueError(f"client data of the inrcodec filter are damaged: {len(words)} words, not {total}")
-    length, weights, shells, prior, code, ndim, *shape = words[5:HEADER]
+    length, weights, shells, prior, block, *step, code, ndim = words[5 : HEADER - MAX_NDIM]
+    shape = words[HEADER - MAX_NDIM : HEADER]
     body = struct.pack(f"<{len(words) - HEADER}I", *words[HEADER:])
     if length + weights + shells > len(body) or ndim > MAX_NDIM:
         raise ValueError(f"client data claim {length}, {weights} and {shells} bytes, they have {len(body)}")
@@ -116,11 +117,11 @@ def parse(words: tuple[int, ...]) -> ClientData:
         config = json.loads(body[:length])
         if weights:
             config["volume"]["weights"] = _base64(body[length : length + weights])
-            if shells:
-                config["volume"]["shells"] = _base64(body[length + weights :][:shells])
-            if config["volume"]["prior"] != prior:
-                raise ValueError(f"prior {prior} beside {config['volume']['prior']}")
+        if shells:
+            config["volume"]["shells"] = _base64(body[length + weights :][:shells])
         settings = settings_from_config(config)
+        if (prior, block, *step) != _shared(settings.volume):
+            raise ValueError(f"words {prior}, {block} and {step} beside {settings.volume}")
         dtype = dtype_from_code(code) if ndim else None
     except (LookupError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise ValueError(f"client data of the inrcodec filter make no sense: {error!r}") from error
@@ -157,6 +158,12 @@ def check_payload(data: ClientData, shape: Sequence[int], dtype: np.dtype[Any]) 
             f"payload holds {tuple(shape)} {dtype.str}, the dataset's chunk is {data.shape} "
             f"{None if data.dtype is None else data.dtype.str}"
         )
+
+
+def _shared(volume: VolumeModel | None) -> tuple[int, ...]:
+    """What a native decoder needs of a volume, and would have to find in JSON: prior, block, step."""
+    values = (0, 0, 0.0) if volume is None else (volume.prior, volume.block, volume.step)
+    return struct.unpack("<4I", struct.pack("<IId", *values))
 
 
 def _checksum(words: Sequence[int]) -> int:

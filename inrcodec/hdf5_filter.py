@@ -234,7 +234,7 @@ def _encode(data: ClientData, raw: bytes) -> bytes:
         return encode_many([chunk], data.settings)[0]
     except BaseException as error:
         _report(error, chunk)
-        return encode_lossless(chunk, data.settings)
+        return encode_lossless(chunk)
 
 
 def _report(error: BaseException, chunk: np.ndarray[Any, Any]) -> None:

@@ -103,7 +103,7 @@ def test_what_makes_no_sense_is_refused_or_parsed(data: st.DataObject) -> None:
 )
 def test_settings_that_are_none_are_refused(text: bytes) -> None:
     body = text + bytes(-len(text) % 4)
-    rest = (len(text), 0, 0, 0, 0, 0, 0, 0, 0, 0, *struct.unpack(f"<{len(body) // 4}I", body))
+    rest = (len(text), *[0] * 12, *struct.unpack(f"<{len(body) // 4}I", body))
     head = CASES["default"].to_words()[:3]
     with pytest.raises(ValueError, match="make no sense"):
         parse((*head, 5 + len(rest), _checksum(rest), *rest))

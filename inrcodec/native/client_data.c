@@ -1,11 +1,13 @@
 /* The client data of the HDF5 filter: docs/hdf5.md. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "decoder.h"
 #include "libraries.h"
 
-enum { MAGIC0, MAGIC1, VERSION, TOTAL, CHECKSUM, TEXT, WEIGHTS, SHELLS, PRIOR, DTYPE, AXES, SHAPE, HEADER = SHAPE + 4 };
+enum { MAGIC0, MAGIC1, VERSION, TOTAL, CHECKSUM, TEXT, WEIGHTS, SHELLS, PRIOR, BLOCK, STEP, DTYPE = STEP + 2, AXES, SHAPE,
+       HEADER = SHAPE + 4 };
 #define MOST 16384 /* words that HDF5 stores */
 #define MAX_SHELLS 113
 
@@ -31,9 +33,12 @@ bool inr_parse_client_data(const unsigned *words, size_t count, inr_client_data 
     for (size_t i = 0; i < 4 * count; i++)
         bytes[i] = (uint8_t)(words[i / 4] >> 8 * (i % 4));
     inr_volume *volume = &data->volume;
+    uint64_t step = words[STEP] | (uint64_t)words[STEP + 1] << 32;
+    memcpy(&volume->step, &step, sizeof volume->step);
     volume->prior = words[PRIOR];
+    volume->block = words[BLOCK];
     volume->weights_size = words[WEIGHTS];
-    volume->weights = words[WEIGHTS] ? bytes + 4 * HEADER + words[TEXT] : NULL;
+    volume->weights = bytes + 4 * HEADER + words[TEXT];
     volume->shells_size = words[SHELLS];
     volume->shells = bytes + 4 * HEADER + words[TEXT] + words[WEIGHTS];
     data->chunk.dtype = words[DTYPE] & 0x3f;
@@ -43,10 +48,10 @@ bool inr_parse_client_data(const unsigned *words, size_t count, inr_client_data 
         data->chunk.shape[a] = words[SHAPE + a];
     bool whole = inr_crc32(0, bytes + 4 * TEXT, 4 * (count - TEXT)) == words[CHECKSUM];
     bool shells = volume->shells_size != 1 && volume->shells_size <= MAX_SHELLS;
-    if (whole && shells && inr_chunk_size(&data->chunk)) {
+    if (whole && shells && volume->block <= UINT8_MAX && inr_chunk_size(&data->chunk)) {
         data->bytes = bytes;
         return true;
     }
     free(bytes);
-    return wrong(error, whole ? "shape, dtype or table of shells make no sense" : "damaged");
+    return wrong(error, whole ? "shape, dtype, block or table of shells make no sense" : "damaged");
 }

@@ -26,11 +26,13 @@ typedef struct {
     bool big_endian;
 } inr_chunk;
 
-/* Networks of a volume, which payloads of volume scope do not hold; weights is NULL where there are none. */
+/* What the chunks of a volume share, and payloads of volume scope do not hold. */
 typedef struct {
     uint32_t prior;
+    uint32_t block; /* nominal length; 0: there is no volume */
+    double step;
     const uint8_t *weights;
-    size_t weights_size;
+    size_t weights_size; /* 0: the prior's own */
     const uint8_t *shells;
     size_t shells_size; /* 0: one step for all frequencies */
 } inr_volume;
@@ -64,6 +66,7 @@ typedef struct {
 } inr_context;
 
 _Noreturn void inr_fail(inr_context *context, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void inr_check_density(inr_context *context, double value, double above, const char *what);
 void *inr_take(inr_context *context, uint64_t count, size_t size); /* zeros */
 void inr_release(inr_context *context, void *memory);
 
@@ -77,13 +80,15 @@ typedef struct {
 const uint8_t *inr_bytes(inr_reader *reader, uint64_t count);
 unsigned inr_u8(inr_reader *reader);
 double inr_f64(inr_reader *reader);
+double inr_short(inr_reader *reader); /* the upper half of a double */
 uint64_t inr_varint(inr_reader *reader);
 void inr_end(const inr_reader *reader);
 
 /* The entropy decoder (section 6). */
 typedef struct {
     inr_context *context;
-    const uint8_t *words;
+    const uint8_t *bytes;
+    size_t size;
     size_t left; /* words */
     uint64_t state;
 } inr_symbols;
@@ -118,7 +123,7 @@ typedef struct {
     double step, offset, background;
     bool has_background;
     int offsets[3]; /* of reconstruction, in 1/64 step */
-    uint64_t network;
+    uint64_t prior; /* of chunk scope */
     uint8_t envelope[INR_BINS];
     uint32_t start[3]; /* of the box in the volume */
     inr_axis axis[3];
@@ -135,6 +140,9 @@ void inr_latents(inr_field *field, const int32_t *parameters, const uint8_t *byt
 uint64_t inr_multiplier(const inr_field *field, uint32_t band);
 void inr_frequency(const inr_field *field, uint32_t band, uint32_t k[3]);
 double *inr_synthesise(inr_field *field); /* voxels of the box, in units of 2^-26 steps */
+/* occupied is NULL where all voxels of the box are. */
+void inr_correct(inr_context *context, const uint8_t *bytes, size_t size, double *density, const uint8_t *occupied,
+                 const uint32_t shape[3]);
 uint8_t *inr_occupied(inr_context *context, const uint8_t *bytes, size_t size, const uint32_t shape[3]);
 
 /* tables.c, written by tables.py */

@@ -7,9 +7,11 @@
 static void refill(inr_symbols *symbols)
 {
     if (symbols->left && symbols->state < (1ull << 32)) {
-        const uint8_t *word = symbols->words + 4 * --symbols->left;
-        uint32_t value = (uint32_t)word[0] | (uint32_t)word[1] << 8 | (uint32_t)word[2] << 16 | (uint32_t)word[3] << 24;
-        symbols->state = symbols->state << 32 | value;
+        size_t at = 4 * --symbols->left;
+        uint32_t word = 0;
+        for (size_t i = at; i < at + 4 && i < symbols->size; i++) /* the last word is without its zeros */
+            word |= (uint32_t)symbols->bytes[i] << 8 * (i - at);
+        symbols->state = symbols->state << 32 | word;
     }
 }
 
@@ -23,13 +25,12 @@ static void pop(inr_symbols *symbols, uint32_t start, uint32_t frequency)
 void inr_symbols_open(inr_symbols *symbols, inr_context *context, const uint8_t *bytes, size_t size)
 {
     symbols->context = context;
-    symbols->words = bytes;
-    symbols->left = size / 4;
+    symbols->bytes = bytes;
+    symbols->size = size;
+    symbols->left = size / 4 + (size % 4 > 0);
     symbols->state = 0;
-    if (size % 4)
-        inr_fail(context, "coded symbols take whole 32-bit words, got %zu bytes", size);
-    if (size && !(bytes[size - 1] | bytes[size - 2] | bytes[size - 3] | bytes[size - 4]))
-        inr_fail(context, "coded symbols end in an empty word");
+    if (size && !bytes[size - 1])
+        inr_fail(context, "coded symbols end in a byte of 0");
     while (symbols->left && symbols->state < (1ull << 32))
         refill(symbols);
 }

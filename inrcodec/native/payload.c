@@ -1,4 +1,4 @@
-/* The bytes of a payload: sections 1, 2, 7 (steps 3 to 7), 9 and 10 of docs/format.md. */
+/* The bytes of a payload: sections 1, 2, 7 (steps 3 to 7) and 10 of docs/format.md. */
 #include "decoder.h"
 
 #include <math.h>
@@ -7,11 +7,11 @@
 
 #include "libraries.h"
 
-#define FORMAT_VERSION 2
+#define FORMAT_VERSION 3
+#define SHORTEST 13 /* bytes of a payload */
 #define MAX_VOXELS (1ull << 30)
 #define MAX_SIDE 4096
 #define MAX_BLOCK 64
-#define MAX_DENSITY 1e290
 #define ZLIB_MOST 1040 /* zlib shrinks nothing by more than this */
 
 enum { FLOAT16 = 1, FLOAT32, FLOAT64, INT8, UINT8, INT16, UINT16 };
@@ -49,10 +49,23 @@ uint64_t inr_chunk_size(const inr_chunk *chunk)
     return voxels * dtype_width(chunk->dtype);
 }
 
+static uint64_t bits_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static void put(uint8_t *to, uint64_t bits, unsigned width, bool big_endian)
+{
+    for (unsigned i = 0; i < width; i++, bits >>= 8)
+        to[big_endian ? width - 1 - i : i] = (uint8_t)bits;
+}
+
 static void parse_frame(payload *p, const uint8_t *bytes, size_t size)
 {
     inr_context *context = p->context;
-    if (size < 16 || memcmp(bytes, "INR", 3))
+    if (size < SHORTEST || memcmp(bytes, "INR", 3))
         inr_fail(context, "not an inrcodec payload: %zu bytes", size);
     if (bytes[3] != FORMAT_VERSION)
         inr_fail(context, "payload format version %u, this build reads version %u", bytes[3], FORMAT_VERSION);
@@ -68,29 +81,27 @@ static void parse_frame(payload *p, const uint8_t *bytes, size_t size)
     p->chunk.big_endian = dtype >> 7;
     if (p->field > FIELD_LOCAL_FOURIER)
         inr_fail(context, "unknown field code %d", p->field);
-    if (inr_u8(&reader) > 4)
-        inr_fail(context, "unknown target code");
-    inr_f64(&reader);
-    p->chunk.axes = (int)inr_u8(&reader);
+    unsigned target = inr_u8(&reader);
+    p->chunk.axes = (int)(target >> 4);
+    if (target % 16 > 4)
+        inr_fail(context, "unknown target code %u", target % 16);
+    if (target % 16)
+        inr_f64(&reader);
     if (p->chunk.axes < 1 || p->chunk.axes > INR_MAX_AXES)
         inr_fail(context, "%d dimensions, the format holds 1 to %d", p->chunk.axes, INR_MAX_AXES);
     for (int a = 0; a < p->chunk.axes; a++)
         p->chunk.shape[a] = inr_varint(&reader);
-    unsigned count = inr_u8(&reader), numbers[SECTIONS];
-    uint64_t lengths[SECTIONS];
-    if (count >= SECTIONS)
-        inr_fail(context, "%u sections", count);
-    for (unsigned i = 0; i < count; i++) {
-        numbers[i] = inr_u8(&reader);
-        lengths[i] = inr_varint(&reader);
-        if (numbers[i] < CONSTANT || numbers[i] >= SECTIONS)
-            inr_fail(context, "unknown section code %u", numbers[i]);
+    unsigned held = inr_u8(&reader);
+    uint64_t lengths[SECTIONS] = {0};
+    for (int i = CONSTANT; i < SECTIONS; i++) {
+        if (held >> (i - 1) > 1 && held >> (i - 1) & 1) /* the last one's length follows from the payload's */
+            lengths[i] = inr_varint(&reader);
     }
-    for (unsigned i = 0; i < count; i++) {
-        if (p->section[numbers[i]])
-            inr_fail(context, "two sections %u", numbers[i]);
-        p->section[numbers[i]] = inr_bytes(&reader, lengths[i]);
-        p->size[numbers[i]] = (size_t)lengths[i];
+    for (int i = CONSTANT; i < SECTIONS; i++) {
+        if (held >> (i - 1) & 1) {
+            p->size[i] = (size_t)(held >> (i - 1) > 1 ? lengths[i] : reader.left);
+            p->section[i] = inr_bytes(&reader, held >> (i - 1) > 1 ? lengths[i] : reader.left);
+        }
     }
     inr_end(&reader);
 }
@@ -125,42 +136,95 @@ static void check_chunk(payload *p, const inr_chunk *wanted)
         p->shape[0] = (uint32_t)(shape[0] * shape[1]);
 }
 
-static double magnitude_at_most(inr_context *context, double value, double least, const char *what)
+/* The coarse spectrum: differences in nibbles, the upper half of a byte first. */
+static void parse_envelope(inr_reader *reader, uint8_t *envelope)
 {
-    if (!(value > least && fabs(value) <= MAX_DENSITY))
-        inr_fail(context, "%s %g makes no sense", what, value);
-    return value;
+    unsigned used = inr_u8(reader), spare = 0, entry = 48;
+    bool half = false;
+    if (used > INR_BINS)
+        inr_fail(reader->context, "spectral envelope of %u bins, at most %d", used, INR_BINS);
+    for (unsigned i = 0, wide = 0, nibble; i < used;) {
+        if (!half)
+            spare = inr_u8(reader);
+        nibble = half ? spare & 15 : spare >> 4;
+        half = !half;
+        if (wide == 2) {
+            entry = nibble << 4;
+            wide = 1;
+            continue;
+        }
+        if (!wide && nibble == 15) {
+            wide = 2;
+            continue;
+        }
+        if (wide || nibble) {
+            entry = wide ? entry | nibble : entry + nibble - 8;
+            if (entry < 1 || entry > 255) /* below 0 it is large */
+                inr_fail(reader->context, "spectral envelope beyond its range");
+            envelope[i] = (uint8_t)entry;
+        }
+        wide = 0;
+        i++;
+    }
 }
 
-static void parse_field(const payload *p, inr_field *field)
+/* The part of the field section that in volume scope lies outside: block, step and network. */
+static unsigned parse_shared(const payload *p, inr_reader *reader, const inr_volume *volume, inr_field *field)
 {
+    if (!p->volume_scope) {
+        unsigned block = inr_u8(reader);
+        field->step = inr_short(reader);
+        field->prior = inr_varint(reader);
+        return block;
+    }
+    const uint8_t *bytes = inr_bytes(reader, 4);
+    uint32_t wanted = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+    if (!volume || !volume->block)
+        inr_fail(p->context, "payload is of volume scope, and the container has no networks");
+    uint8_t head[9];
+    put(head, bits_of(volume->step), 8, false);
+    head[8] = (uint8_t)volume->block;
+    uint32_t digest = inr_crc32(volume->prior, head, sizeof head);
+    digest = inr_crc32(digest, volume->weights, volume->weights_size);
+    digest = inr_crc32(digest, volume->shells, volume->shells_size);
+    if (digest != wanted)
+        inr_fail(p->context, "payload needs the networks %08lx, the container's are %08lx", (unsigned long)wanted,
+                 (unsigned long)digest);
+    field->shells = volume->shells;
+    field->shells_size = volume->shells_size;
+    field->step = volume->step;
+    return volume->block;
+}
+
+static void parse_field(const payload *p, const inr_volume *volume, inr_field *field)
+{
+    enum { SHORT = 2, DOUBLE, OFFSET, BOX = 8 };
     inr_reader reader = section(p, FIELD);
-    unsigned flags = inr_u8(&reader), block = inr_u8(&reader), used;
+    unsigned flags = inr_u8(&reader), background = flags % 4;
     uint32_t size[3];
-    if (flags > 1)
+    if (flags >= 2 * BOX)
         inr_fail(p->context, "unknown field flags %u", flags);
+    unsigned block = parse_shared(p, &reader, volume, field);
     if (block < 1 || block > MAX_BLOCK)
         inr_fail(p->context, "block length %u is not between 1 and %d", block, MAX_BLOCK);
-    field->step = magnitude_at_most(p->context, inr_f64(&reader), 0, "step");
-    field->offset = magnitude_at_most(p->context, inr_f64(&reader), -INFINITY, "offset");
     for (int i = 0; i < 3; i++)
         field->offsets[i] = (int8_t)inr_u8(&reader);
-    field->network = inr_varint(&reader);
-    used = inr_u8(&reader);
-    if (used > INR_BINS)
-        inr_fail(p->context, "spectral envelope of %u bins, at most %d", used, INR_BINS);
-    memcpy(field->envelope, inr_bytes(&reader, used), used);
+    parse_envelope(&reader, field->envelope);
+    if (background >= SHORT)
+        field->background = background == SHORT ? inr_short(&reader) : inr_f64(&reader);
+    if (!(flags & OFFSET) && !background)
+        inr_fail(p->context, "a field without background needs an offset");
+    field->offset = flags & OFFSET ? inr_short(&reader) : field->background;
+    inr_check_density(p->context, field->step, 0, "step");
+    inr_check_density(p->context, field->offset, -INFINITY, "offset");
+    inr_check_density(p->context, field->background, -INFINITY, "background");
     memcpy(size, p->shape, sizeof size);
-    field->has_background = flags;
-    if (field->has_background) {
-        field->background = magnitude_at_most(p->context, inr_f64(&reader), -INFINITY, "background");
-        for (int a = 0; a < 3; a++) {
-            uint64_t start = inr_varint(&reader), length = inr_varint(&reader);
-            if (!length || length > p->shape[a] || start > p->shape[a] - length)
-                inr_fail(p->context, "field box does not lie in the chunk");
-            field->start[a] = (uint32_t)start;
-            size[a] = (uint32_t)length;
-        }
+    for (int a = 0; a < 3 && flags & BOX; a++) {
+        uint64_t start = inr_varint(&reader), length = inr_varint(&reader);
+        if (!length || length > p->shape[a] || start > p->shape[a] - length)
+            inr_fail(p->context, "field box does not lie in the chunk");
+        field->start[a] = (uint32_t)start;
+        size[a] = (uint32_t)length;
     }
     inr_end(&reader);
     field->bands = field->blocks = 1;
@@ -173,62 +237,13 @@ static void parse_field(const payload *p, inr_field *field)
     }
 }
 
-static void read_network(const payload *p, const inr_volume *volume, inr_field *field, int32_t *parameters)
+static void read_network(const payload *p, const inr_volume *volume, const inr_field *field, int32_t *parameters)
 {
-    if (!p->volume_scope) {
-        inr_network(p->context, field->network, p->section[WEIGHTS], p->size[WEIGHTS], parameters);
-        return;
-    }
-    if (!volume || !volume->weights)
-        inr_fail(p->context, "payload is of volume scope, and the container has no networks");
-    uint32_t digest = inr_crc32(volume->prior, volume->weights, volume->weights_size);
-    if (volume->shells_size)
-        digest = inr_crc32(digest, volume->shells, volume->shells_size);
-    if (digest != field->network)
-        inr_fail(p->context, "payload needs the networks %08llx, the container's are %08lx",
-                 (unsigned long long)field->network, (unsigned long)digest);
-    field->shells = volume->shells;
-    field->shells_size = volume->shells_size;
-    inr_network(p->context, volume->prior, volume->weights, volume->weights_size, parameters);
-}
-
-/* Adds corrections to densities of a field's box; occupied is NULL where all voxels are. */
-static void correct(const payload *p, double *density, const uint8_t *occupied, uint64_t count)
-{
-    inr_reader reader = section(p, CORRECTIONS);
-    inr_symbols symbols;
-    double step = magnitude_at_most(p->context, inr_f64(&reader), 0, "correction step");
-    unsigned code = inr_u8(&reader);
-    if (code < 1 || code >= inr_bit_codes)
-        inr_fail(p->context, "unknown bit frequency code %u", code);
-    inr_symbols_open(&symbols, p->context, reader.at, reader.left);
-    uint64_t found = 0;
-    uint8_t *missed = inr_take(p->context, count, 1);
-    for (uint64_t i = 0; i < count; i++) {
-        if (!occupied || occupied[i])
-            found += missed[i] = (uint8_t)inr_bit(&symbols, inr_bit_frequency[code]);
-    }
-    uint8_t *negative = inr_take(p->context, found, 1), *indices = inr_take(p->context, found, 1);
-    int32_t *multiples = inr_take(p->context, found, sizeof *multiples);
-    inr_scratch scratch = inr_scratch_for(p->context, found);
-    for (uint64_t i = 0; i < found; i++)
-        negative[i] = (uint8_t)inr_uniform(&symbols, 1);
-    memset(indices, 8, (size_t)found);
-    inr_step(&symbols, indices, multiples, (size_t)found, scratch);
-    inr_symbols_end(&symbols);
-    for (uint64_t i = 0, next = 0; i < count; i++) {
-        if (missed[i]) {
-            double multiple = multiples[next] + 1.0;
-            density[i] += (negative[next++] ? -multiple : multiple) * step;
-        }
-    }
-}
-
-static uint64_t bits_of(double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
+    if (p->volume_scope)
+        inr_network(p->context, volume->prior, volume->weights_size ? volume->weights : NULL, volume->weights_size,
+                    parameters);
+    else
+        inr_network(p->context, field->prior, p->section[WEIGHTS], p->size[WEIGHTS], parameters);
 }
 
 static double within(double value, double low, double high)
@@ -268,12 +283,6 @@ static uint64_t cast(double value, unsigned dtype)
     }
 }
 
-static void put(uint8_t *to, uint64_t bits, unsigned width, bool big_endian)
-{
-    for (unsigned i = 0; i < width; i++, bits >>= 8)
-        to[big_endian ? width - 1 - i : i] = (uint8_t)bits;
-}
-
 static void put_verbatim(const payload *p, uint8_t *out)
 {
     inr_reader reader = section(p, VERBATIM);
@@ -301,7 +310,7 @@ static void decode_field(payload *p, const inr_volume *volume, uint8_t *out)
     int32_t parameters[INR_PARAMETERS];
     unsigned width = p->width, dtype = p->chunk.dtype;
     bool big = p->chunk.big_endian;
-    parse_field(p, &field);
+    parse_field(p, volume, &field);
     read_network(p, volume, &field, parameters);
     inr_reader latents = section(p, LATENTS);
     inr_latents(&field, parameters, latents.at, latents.left);
@@ -316,7 +325,7 @@ static void decode_field(payload *p, const inr_volume *volume, uint8_t *out)
     if (p->section[OCCUPANCY])
         occupied = inr_occupied(context, p->section[OCCUPANCY], p->size[OCCUPANCY], size);
     if (p->section[CORRECTIONS])
-        correct(p, density, occupied, count);
+        inr_correct(context, p->section[CORRECTIONS], p->size[CORRECTIONS], density, occupied, size);
     uint64_t background = cast(field.background, dtype);
     for (uint64_t i = 0; i < p->voxels; i++)
         put(out + i * width, background, width, big);

@@ -1,6 +1,7 @@
 /* Errors, memory and untrusted bytes. */
 #include "decoder.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,13 @@ void inr_fail(inr_context *context, const char *format, ...)
     vsnprintf(context->error, INR_ERROR_SIZE, format, arguments);
     va_end(arguments);
     longjmp(context->failed, 1);
+}
+
+/* NaN fails too. */
+void inr_check_density(inr_context *context, double value, double above, const char *what)
+{
+    if (!(value > above && fabs(value) <= 1e290))
+        inr_fail(context, "%s %g makes no sense", what, value);
 }
 
 void *inr_take(inr_context *context, uint64_t count, size_t size)
@@ -56,15 +64,26 @@ unsigned inr_u8(inr_reader *reader)
     return *inr_bytes(reader, 1);
 }
 
-double inr_f64(inr_reader *reader)
+/* The double whose upper bytes are given, the others 0. */
+static double upper(inr_reader *reader, unsigned count)
 {
-    const uint8_t *bytes = inr_bytes(reader, 8);
+    const uint8_t *bytes = inr_bytes(reader, count);
     uint64_t bits = 0;
     double value;
-    for (int i = 7; i >= 0; i--)
-        bits = bits << 8 | bytes[i];
+    for (unsigned i = 0; i < count; i++)
+        bits |= (uint64_t)bytes[i] << 8 * (8 - count + i);
     memcpy(&value, &bits, sizeof value);
     return value;
+}
+
+double inr_f64(inr_reader *reader)
+{
+    return upper(reader, 8);
+}
+
+double inr_short(inr_reader *reader)
+{
+    return upper(reader, 4);
 }
 
 uint64_t inr_varint(inr_reader *reader)
