@@ -281,4 +281,10 @@ def _client_data(dataset: h5py.Dataset, *, alone: bool = True) -> ClientData:
         raise ValueError(
             f"dataset {dataset.name} has filters beside INRFilter, {numbers}: its chunks are no payloads"
         )
-    return client_data(properties.id)
+    data = client_data(properties.id)
+    if data.shape != dataset.chunks or data.dtype != dataset.dtype:
+        raise ValueError(
+            f"dataset {dataset.name} has chunks of {dataset.chunks} {dataset.dtype}, the client data of its "
+            f"filter say {data.shape} {data.dtype}"
+        )
+    return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from test_hdf5_client_data import FAR, MODEL  # noqa: E402
 from inrcodec import INRCodec, PayloadError, inspect  # noqa: E402
 from inrcodec.core import encode_many  # noqa: E402
 from inrcodec.hdf5 import ATTRIBUTE, INRFilter, codec_of, read, write  # noqa: E402
+from inrcodec.hdf5_client_data import ClientData  # noqa: E402
 
 BOUND = 0.05
 QUICK = INRCodec(max_error=BOUND, effort=0)
@@ -364,6 +366,26 @@ def test_a_chunk_that_was_stored_unfiltered_is_not_taken_for_a_payload(file: Any
     dataset.id.write_direct_chunk((0, 0, 0), np.ones((8, 8, 8), "f4").tobytes(), 1)
     with pytest.raises(ValueError, match="stored without its filter"):
         read(dataset)
+
+
+def test_client_data_of_another_chunk(path: Path) -> None:
+    """A forged file: HDF5 itself would believe the length of what the filter returns."""
+    with h5py.File(path, "w", libver=("earliest", "v110")) as file:
+        dataset = file.create_dataset("map", shape=(8, 8, 8), dtype="f4", chunks=(8, 8, 8), **FILTER)
+        dataset.id.write_direct_chunk((0, 0, 0), QUICK.encode(np.ones((2, 2, 2), "f4")))
+    true, forged = (
+        struct.pack("<" + "I" * len(words), *words)
+        for words in (ClientData(QUICK.settings, (n,) * 3, np.dtype("f4")).to_words() for n in (8, 2))
+    )
+    raw = path.read_bytes()
+    assert raw.count(true) == 1
+    path.write_bytes(raw.replace(true, forged))
+    with h5py.File(path) as file:
+        for function in (read, codec_of):
+            with pytest.raises(
+                ValueError, match=r"chunks of \(8, 8, 8\) float32, .* say \(2, 2, 2\) float32"
+            ):
+                function(file["map"])
 
 
 def test_import_does_not_bring_torch() -> None:
