@@ -57,6 +57,11 @@ bool inr_parse_client_data(const unsigned *words, size_t count, inr_client_data 
 
 /* What follows is shared by the decoder's files. */
 
+unsigned inr_width(unsigned dtype); /* bytes of a voxel; 0: there is no such dtype */
+uint64_t inr_bits_of(double value);
+uint64_t inr_cast(double density, unsigned dtype); /* the voxel's bits */
+void inr_put(uint8_t *to, uint64_t bits, unsigned width, bool big_endian);
+
 /* One decoding: where to go with an error, and the memory to free then. */
 typedef struct {
     jmp_buf failed;

@@ -1,4 +1,4 @@
-/* The bytes of a payload: sections 1, 2, 7 (steps 3 to 7) and 10 of docs/format.md. */
+/* The bytes of a payload: sections 1, 2, 7 (steps 3, 6 and 7) and 10 of docs/format.md. */
 #include "decoder.h"
 
 #include <math.h>
@@ -14,7 +14,6 @@
 #define MAX_BLOCK 64
 #define ZLIB_MOST 1040 /* zlib shrinks nothing by more than this */
 
-enum { FLOAT16 = 1, FLOAT32, FLOAT64, INT8, UINT8, INT16, UINT16 };
 enum { FIELD_CONSTANT, FIELD_LOSSLESS, FIELD_LOCAL_FOURIER };
 enum { CONSTANT = 1, LOSSLESS, FIELD, WEIGHTS, LATENTS, OCCUPANCY, CORRECTIONS, VERBATIM, SECTIONS };
 
@@ -30,12 +29,6 @@ typedef struct {
     uint32_t shape[3]; /* seen as a volume */
 } payload;
 
-static unsigned dtype_width(unsigned dtype)
-{
-    static const unsigned widths[] = {0, 2, 4, 8, 1, 1, 2, 2};
-    return dtype < sizeof widths / sizeof *widths ? widths[dtype] : 0;
-}
-
 uint64_t inr_chunk_size(const inr_chunk *chunk)
 {
     uint64_t voxels = 1;
@@ -46,20 +39,7 @@ uint64_t inr_chunk_size(const inr_chunk *chunk)
             return 0;
         voxels *= chunk->shape[a];
     }
-    return voxels * dtype_width(chunk->dtype);
-}
-
-static uint64_t bits_of(double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static void put(uint8_t *to, uint64_t bits, unsigned width, bool big_endian)
-{
-    for (unsigned i = 0; i < width; i++, bits >>= 8)
-        to[big_endian ? width - 1 - i : i] = (uint8_t)bits;
+    return voxels * inr_width(chunk->dtype);
 }
 
 static void parse_frame(payload *p, const uint8_t *bytes, size_t size)
@@ -124,7 +104,7 @@ static void check_chunk(payload *p, const inr_chunk *wanted)
     uint64_t size = inr_chunk_size(&p->chunk);
     if (!size)
         inr_fail(p->context, "shape or dtype %u are none that the format holds", p->chunk.dtype);
-    p->width = dtype_width(p->chunk.dtype);
+    p->width = inr_width(p->chunk.dtype);
     p->voxels = size / p->width;
     const uint64_t *shape = p->chunk.shape;
     int lead = p->chunk.axes == 4 ? 1 : 0;
@@ -182,7 +162,7 @@ static unsigned parse_shared(const payload *p, inr_reader *reader, const inr_vol
     if (!volume || !volume->block)
         inr_fail(p->context, "payload is of volume scope, and the container has no networks");
     uint8_t head[9];
-    put(head, bits_of(volume->step), 8, false);
+    inr_put(head, inr_bits_of(volume->step), 8, false);
     head[8] = (uint8_t)volume->block;
     uint32_t digest = inr_crc32(volume->prior, head, sizeof head);
     digest = inr_crc32(digest, volume->weights, volume->weights_size);
@@ -246,43 +226,6 @@ static void read_network(const payload *p, const inr_volume *volume, const inr_f
         inr_network(p->context, field->prior, p->section[WEIGHTS], p->size[WEIGHTS], parameters);
 }
 
-static double within(double value, double low, double high)
-{
-    return value < low ? low : value > high ? high : value;
-}
-
-/* IEEE half precision, rounded once, of a value within its range */
-static uint64_t half_bits(double value)
-{
-    int exponent;
-    uint64_t sign = bits_of(value) >> 63 << 15;
-    double magnitude = fabs(value);
-    frexp(magnitude, &exponent);
-    if (magnitude < 0x1p-14)
-        return sign | (uint64_t)rint(magnitude * 0x1p24);
-    return sign | (((uint64_t)(exponent + 14) << 10) + (uint64_t)rint(ldexp(magnitude, 11 - exponent)) - 1024);
-}
-
-/* A density as the bits of a dtype: integers rounded, all clipped to the dtype's finite range. */
-static uint64_t cast(double value, unsigned dtype)
-{
-    static const double low[] = {-128, 0, -32768, 0}, high[] = {127, 255, 32767, 65535};
-    float single;
-    uint32_t bits;
-    switch (dtype) {
-    case FLOAT16:
-        return half_bits(within(value, -65504, 65504));
-    case FLOAT32:
-        single = (float)within(value, -0x1.fffffep127, 0x1.fffffep127);
-        memcpy(&bits, &single, sizeof bits);
-        return bits;
-    case FLOAT64:
-        return bits_of(value);
-    default:
-        return (uint64_t)(int64_t)within(rint(value), low[dtype - INT8], high[dtype - INT8]);
-    }
-}
-
 static void put_verbatim(const payload *p, uint8_t *out)
 {
     inr_reader reader = section(p, VERBATIM);
@@ -326,16 +269,16 @@ static void decode_field(payload *p, const inr_volume *volume, uint8_t *out)
         occupied = inr_occupied(context, p->section[OCCUPANCY], p->size[OCCUPANCY], size);
     if (p->section[CORRECTIONS])
         inr_correct(context, p->section[CORRECTIONS], p->size[CORRECTIONS], density, occupied, size);
-    uint64_t background = cast(field.background, dtype);
+    uint64_t background = inr_cast(field.background, dtype);
     for (uint64_t i = 0; i < p->voxels; i++)
-        put(out + i * width, background, width, big);
+        inr_put(out + i * width, background, width, big);
     for (uint32_t z = 0, i = 0; z < size[0]; z++) {
         for (uint32_t y = 0; y < size[1]; y++) {
             uint64_t line = (z + field.start[0]) * (uint64_t)p->shape[1] + y + field.start[1];
             uint8_t *to = out + (line * p->shape[2] + field.start[2]) * width;
             for (uint32_t x = 0; x < size[2]; x++, i++) {
                 if (!occupied || occupied[i])
-                    put(to + (size_t)x * width, cast(density[i], dtype), width, big);
+                    inr_put(to + (size_t)x * width, inr_cast(density[i], dtype), width, big);
             }
         }
     }
