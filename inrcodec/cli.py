@@ -91,6 +91,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--threshold", type=float, metavar="T", help="densities at or below it are stored as 0")
     sub.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     sub.add_argument("--zarr-format", type=int, choices=(2, 3), default=3, help="default: 3")
+    sub.add_argument(
+        "--pyramid",
+        type=int,
+        nargs="?",
+        const=None,
+        default=1,
+        metavar="LEVELS",
+        help="resolution levels in all, each half as fine as the one before "
+        "(without LEVELS: until one is a single chunk)",
+    )
     sub.add_argument("--overwrite", action="store_true", help="replace STORE once the new one is complete")
     sub.add_argument("--permissive", action="store_true", help="read maps that break the MRC standard")
 
@@ -139,6 +149,7 @@ def _compress(options: argparse.Namespace) -> int:
             zarr_format=options.zarr_format,
             overwrite=options.overwrite,
             permissive=options.permissive,
+            pyramid=options.pyramid,
             progress=bars,
         )
     print("\n".join(report.lines(result)))

@@ -16,6 +16,7 @@ import numpy as np
 import zarr
 
 from inrcodec import metrics, ngff
+from inrcodec import pyramid as pyramids
 from inrcodec import store as stores
 from inrcodec.codec import INRCodec
 from inrcodec.core import Settings, Target
@@ -74,6 +75,7 @@ def compress(
     zarr_format: int = 3,
     overwrite: bool = False,
     permissive: bool = False,
+    pyramid: int | None = 1,
     progress: Progress = _silent,
 ) -> Result:
     """Compress a map into a zarr store in volume scope, and measure the result on every voxel.
@@ -90,6 +92,8 @@ def compress(
         chunks: longest chunk edge in voxels; each axis is divided evenly into as few chunks as that allows.
         zarr_format: 2 or 3.
         overwrite: replace an existing zarr store, once the new one is complete.
+        pyramid: resolution levels in all, each half as fine as the one before (:mod:`inrcodec.pyramid`); None
+            makes as many as it takes until one is a single chunk. The target is measured at full resolution.
         progress: called as the work goes on.
 
     Raises:
@@ -101,7 +105,9 @@ def compress(
     if chunks < 1:
         raise ValueError(f"chunks must be at least 1, got {chunks}")
     volume = open_volume(source, permissive=permissive)
-    chunk_shape = _chunk_shape(volume, chunks)
+    spatial = len(volume.voxel_size)
+    chunk_shape = stores.even_chunks(volume.data.shape, spatial, chunks)
+    level_shapes = pyramids.level_shapes(volume.data.shape, spatial, pyramid, chunks)
     known = all(size > 0 for size in volume.voxel_size)
     scale: dict[str, Any] = {}
     if target.kind == "fsc":
@@ -139,7 +145,11 @@ def compress(
             is_fsc = target.kind == "fsc"
             step = 0.98 * codec.volume.step if is_fsc else rescaled_step(target, tried)
             codec = _with_step(codec, step, device)
-        root.attrs.update(ngff.attributes(volume, Path(source).name.split(".")[0], zarr_format))
+        pyramids.write_levels(
+            root, volume, codec, level_shapes, longest_chunk=chunks, device=device, progress=progress
+        )
+        name = Path(source).name.split(".")[0]
+        root.attrs.update(ngff.attributes(volume, name, zarr_format, level_shapes))
         root.attrs[stores.ATTRIBUTE] = {
             "version": 1,
             "source": Path(source).name,
@@ -228,16 +238,6 @@ def verify(
         resolution=None if settings.volume is None else settings.volume.resolution,
         estimated=bool(attributes.get("resolution_estimated", False)),
     )
-
-
-def _chunk_shape(volume: MRCVolume, longest: int) -> tuple[int, ...]:
-    """Even chunks no longer than ``longest``: 240 voxels make four of 60, not three of 64 and a rest.
-
-    What is left over in the last chunk would be padded, and its padding coded. A stack's volumes are never in
-    one chunk.
-    """
-    spatial = volume.data.shape[-len(volume.voxel_size) :]
-    return (1,) * (volume.data.ndim - len(spatial)) + tuple(-(-n // -(-n // longest)) for n in spatial)
 
 
 def _worth_correcting(target: Target, quality: Quality, sizes: Sizes, met: bool, rewrites: int) -> bool:

@@ -78,6 +78,7 @@ def description(found: Description) -> list[str]:
     out += [
         f"shape           {_by(found.shape)} {found.dtype}, zarr format {found.zarr_format}",
         f"chunks          {_by(found.chunk_shape)}, {sum(found.fields.values())} of {found.chunks} stored",
+        *(f"level           {_by(shape)}" for shape in found.levels),
         f"target          {target_words(settings.target)}, effort {settings.effort}",
     ]
     if settings.threshold is not None:

@@ -1,7 +1,8 @@
 """Zarr stores of maps: how a volume is laid out in one, written, read and weighed.
 
-A store is an OME-Zarr group: array ``"0"`` holds the densities, the group's attribute ``"inrcodec"`` the MRC
-headers and what was asked. Any zarr reader reads it. Needs zarr 3 (the ``mrc`` extra).
+A store is an OME-Zarr group: array ``"0"`` holds the densities, ``"1"``, ``"2"`` ... coarser levels of a pyramid,
+the group's attribute ``"inrcodec"`` the MRC headers and what was asked. Any zarr reader reads it. Needs zarr 3
+(the ``mrc`` extra).
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Sizes:
     Attributes:
         voxels: number of voxels.
         original: bytes of the densities as they were.
-        chunks: bytes of all payloads.
-        total: bytes of the whole store, with the networks and the MRC headers in its metadata.
+        chunks: bytes of all payloads at full resolution.
+        total: bytes of the whole store, with coarser levels, the networks and the MRC headers in its metadata.
     """
 
     voxels: int
@@ -72,7 +73,7 @@ class Sizes:
 class Description:
     """What a store says of itself; ``fields`` counts its chunks and ``sections`` their bytes.
 
-    ``estimated`` says that the resolution of an ``fsc`` target is an estimate from the map's spectrum;
+    ``levels`` are the shapes of coarser levels, ``estimated`` says that the resolution of an ``fsc`` target is an estimate from the map's spectrum;
     ``choices`` what was measured and chosen when it was made, where that is recorded.
     """
 
@@ -88,6 +89,7 @@ class Description:
     sections: dict[str, int]
     estimated: bool = False
     choices: Choices | None = None
+    levels: tuple[tuple[int, ...], ...] = ()
 
 
 def open_store(store: PathLike) -> tuple[Any, dict[str, Any]]:
@@ -130,8 +132,9 @@ def write_array(
     chunk_shape: tuple[int, ...],
     axes: tuple[str, ...],
     progress: Callable[[float], None],
+    level: str = LEVEL,
 ) -> Array:
-    """Write ``data`` as the array of a group, whole chunks at a time, and return what is read back.
+    """Write ``data`` as an array of a group, whole chunks at a time, and return what is read back.
 
     An array that is there is replaced. zarr stores no byte order in format 3: the array has the native one.
     """
@@ -145,7 +148,7 @@ def write_array(
     limit = max(1, _BATCH_VOXELS // math.prod(chunk_shape))
     decoded = np.empty(data.shape, dtype)
     with zarr.config.set({"codec_pipeline.batch_size": limit, "async.concurrency": _AT_ONCE}):
-        array = root.create_array(LEVEL, shape=data.shape, dtype=dtype, **options)
+        array = root.create_array(level, shape=data.shape, dtype=dtype, **options)
         for box, fraction in _boxes(data.shape, chunk_shape, limit):
             array[box] = np.ascontiguousarray(data[box], dtype=dtype)
             decoded[box] = array[box]
@@ -166,9 +169,8 @@ def read_array(array: Any, progress: Callable[[float], None]) -> Array:
 
 def sizes(data: Any, store: PathLike) -> Sizes:
     """Bytes of a volume (anything with ``size`` and ``dtype``) and of its store."""
-    files = [path for path in Path(store).rglob("*") if path.is_file()]
-    total = sum(path.stat().st_size for path in files)
-    chunks = sum(path.stat().st_size for path in files if path.name not in _METADATA)
+    total = sum(path.stat().st_size for path in Path(store).rglob("*") if path.is_file())
+    chunks = sum(path.stat().st_size for path in _chunk_files(Path(store)))
     return Sizes(int(data.size), int(data.size) * data.dtype.itemsize, chunks, total)
 
 
@@ -186,12 +188,11 @@ def describe(store: PathLike) -> Description:
         raise ValueError(f"{store} is sharded: its chunks are not files of their own")
     sections: Counter[str] = Counter()
     fields: Counter[str] = Counter()
-    for path in sorted(Path(store).rglob("*")):
-        if path.is_file() and path.name not in _METADATA:
-            info = inspect(path.read_bytes())
-            fields[info.field] += 1
-            sections.update(info.sections)
-            sections["header and checksum"] += info.nbytes - sum(info.sections.values())
+    for path in _chunk_files(Path(store)):
+        info = inspect(path.read_bytes())
+        fields[info.field] += 1
+        sections.update(info.sections)
+        sections["header and checksum"] += info.nbytes - sum(info.sections.values())
     return Description(
         array.shape,
         array.dtype,
@@ -205,7 +206,18 @@ def describe(store: PathLike) -> Description:
         dict(sections.most_common()),
         bool(attributes.get("resolution_estimated", False)),
         Choices.from_text(attributes["choices"]) if "choices" in attributes else None,
+        _coarser_shapes(store),
     )
+
+
+def even_chunks(shape: tuple[int, ...], spatial: int, longest: int) -> tuple[int, ...]:
+    """Even chunks no longer than ``longest``: 240 voxels make four of 60, not three of 64 and a rest.
+
+    What is left over in the last chunk would be padded, and its padding coded. Only the last ``spatial`` axes
+    are axes of space: a stack's volumes are never in one chunk.
+    """
+    lead = len(shape) - spatial
+    return (1,) * lead + tuple(-(-n // -(-n // longest)) for n in shape[lead:])
 
 
 def check_destination(store: Path, overwrite: bool) -> None:
@@ -238,6 +250,22 @@ def move_into_place(partial: Path, store: Path) -> None:
         old.rename(store)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _chunk_files(store: Path) -> list[Path]:
+    """The files of the chunks at full resolution, of a group or of a bare array."""
+    level = store / LEVEL
+    root = level if any((level / name).is_file() for name in _METADATA) else store
+    return sorted(path for path in root.rglob("*") if path.is_file() and path.name not in _METADATA)
+
+
+def _coarser_shapes(store: PathLike) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the arrays ``"1"``, ``"2"`` ... of a group."""
+    node = zarr.open(str(store), mode="r")
+    shapes = []
+    while isinstance(node, zarr.Group) and (name := str(len(shapes) + 1)) in node:
+        shapes.append(node[name].shape)
+    return tuple(shapes)
 
 
 def _boxes(
