@@ -6,12 +6,13 @@ a group whose resolution levels are the arrays ``"0"`` (the map itself), ``"1"``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inrcodec.mrc import MRCVolume
 
 DOWNSCALING = "frequencies below the coarser grid's Nyquist frequency are kept, all others dropped"
+_OME_KEYS = ("multiscales", "omero", "labels", "plate", "well", "image-label", "bioformats2raw.layout")
 VERSIONS = {2: "0.4", 3: "0.5"}
 
 
@@ -57,3 +58,34 @@ def attributes(
     if zarr_format == 2:
         return {"multiscales": [{"version": version, **image}]}
     return {"ome": {"version": version, "multiscales": [image]}}
+
+
+def converted(attributes: Mapping[str, Any], zarr_format: int) -> dict[str, Any]:
+    """A group's attributes, those of OME-Zarr as the version that goes with a zarr format has them.
+
+    Version 0.5 gathers in ``"ome"``, under one version, what version 0.4 keeps side by side with a version
+    each. Groups without multiscale images come back as they are.
+
+    Args:
+        attributes: of a group of version 0.4 or 0.5, not modified.
+        zarr_format: 2 for version 0.4, 3 for 0.5.
+    """
+    out = dict(attributes)
+    if zarr_format == 3 and "multiscales" in out and "ome" not in out:
+        moved = {key: _without_version(out.pop(key)) for key in _OME_KEYS if key in out}
+        return {"ome": {"version": VERSIONS[3], **moved}, **out}
+    ome = out.get("ome")
+    if zarr_format == 2 and isinstance(ome, Mapping) and isinstance(ome.get("multiscales"), list):
+        del out["ome"]
+        moved = {key: value for key, value in ome.items() if key != "version"}
+        moved["multiscales"] = [{"version": VERSIONS[2], **image} for image in moved["multiscales"]]
+        return {**moved, **out}
+    return out
+
+
+def _without_version(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_version(entry) for entry in value]
+    if isinstance(value, Mapping):
+        return {key: entry for key, entry in value.items() if key != "version"}
+    return value
