@@ -1,4 +1,4 @@
-"""The command line: ``inrcodec compress``, ``decompress``, ``info``, ``verify`` and ``demo``.
+"""The command line: ``inrcodec compress``, ``decompress``, ``info``, ``verify``, ``convert`` and ``demo``.
 
 Exit codes: 0 done, 1 the quality target is not met or the store was changed, 2 bad usage or input (one line
 on the standard error), 130 interrupted.
@@ -11,6 +11,8 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TextIO
+
+from inrcodec import convert_command
 
 OK, NOT_MET, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return int(options.run(options))
         except ModuleNotFoundError as error:
-            if error.name in {"zarr", "mrcfile", "tqdm"}:
+            if error.name in {"zarr", "mrcfile", "tqdm", "h5py"}:
                 return _fail(f"{_EXTRA} ({error.name} is missing)")
             if error.name == "matplotlib":
                 return _fail("a plot needs matplotlib: pip install matplotlib")
@@ -123,6 +125,8 @@ def _parser() -> argparse.ArgumentParser:
         help="compress two half-maps as STORE was, and say what that changes at their FSC of 0.143",
     )
     sub.add_argument("--permissive", action="store_true", help="read maps that break the MRC standard")
+
+    convert_command.add(commands)
 
     sub = command("demo", _demo, "Compress a generated map, read it back, and compare with other codecs.")
     sub.add_argument("--size", type=int, default=96, metavar="N", help="voxels per axis (default: 96)")

@@ -99,8 +99,11 @@ def checked(node: Node, payloads: Iterable[tuple[Index, bytes]]) -> Iterator[tup
                     f"payload holds {info.shape} {info.dtype}, the array's chunk is {layout.chunk_shape} "
                     f"{layout.dtype}"
                 )
-            if info.scope == "volume" and volume is None:
-                raise PayloadError("payload of volume scope, but the array has no networks")
+            networks = info.details.get("networks")  # there is none in constant chunks
+            if info.scope == "volume" and networks is not None:
+                known = "none" if volume is None else f"volume {volume.digest:08x}"
+                if networks != known:
+                    raise PayloadError(f"payload of volume scope needs networks {networks}, not {known}")
         except PayloadError as error:
             raise PayloadError(f"chunk {index} of {node.path or '/'}: {error}") from error
         yield index, payload

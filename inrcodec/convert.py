@@ -1,19 +1,18 @@
 """From zarr format 2, zarr format 3 or HDF5 to any other, chunk bytes copied as they are.
 
-Nothing is decoded and nothing is lost again: a payload is the same in all of them. Groups, attributes (the MRC
-headers among them), names of dimensions and the networks of volume scope go along; OME-Zarr metadata change
-their version with the zarr format. Arrays of other codecs are copied by value. Needs zarr 3, and h5py for HDF5.
+Nothing is decoded and nothing is lost again: a payload is the same in all of them. Groups, attributes (the
+MRC headers among them), names of dimensions and the networks of volume scope go along; OME-Zarr metadata
+change their version with the zarr format. Arrays of other codecs are copied by value. Needs zarr 3, and h5py
+for HDF5.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import zarr
 
@@ -39,8 +38,8 @@ def convert(
     The target appears under its name when it is complete.
 
     Args:
-        source: directory of a zarr group or array, or HDF5 file. A single array becomes the array ``"0"`` of a
-            group.
+        source: directory of a zarr group or array, or HDF5 file. A single array becomes the array ``"0"``
+            of a group.
         target: what to make. A name ending in ``.h5``, ``.hdf5`` or ``.hdf`` makes an HDF5 file, any other a
             zarr group.
         zarr_format: 2 or 3; None is 3.
@@ -142,20 +141,3 @@ def _check_target(target: Path, to_hdf5: bool, overwrite: bool) -> None:
         raise FileExistsError(f"{target} exists; --overwrite (overwrite=True) replaces it")
     if target.is_symlink() or not is_hdf5(target):
         raise FileExistsError(f"{target} is not an HDF5 file and is not replaced")
-
-
-def run(options: Any) -> int:
-    """The command ``inrcodec convert``."""
-    from inrcodec.report import Bars
-
-    with Bars() as bars:
-        count = convert(
-            options.source,
-            options.target,
-            zarr_format=options.zarr_format,
-            shard=options.shard,
-            overwrite=options.overwrite,
-            progress=lambda fraction: bars("copying", fraction),
-        )
-    print(f"{count} chunks copied from {os.fspath(options.source)} to {os.fspath(options.target)}")
-    return 0

@@ -52,7 +52,7 @@ def attributes(
         if known and any(volume.origin):
             transformations.append({"type": "translation", "translation": [0.0] * lead + list(volume.origin)})
         datasets.append({"path": str(path), "coordinateTransformations": transformations})
-    image = {"name": name, "axes": axes, "datasets": datasets}
+    image: dict[str, Any] = {"name": name, "axes": axes, "datasets": datasets}
     if levels:
         image |= {"type": "Fourier cropping", "metadata": {"description": DOWNSCALING}}
     if zarr_format == 2:

@@ -56,9 +56,7 @@ def join(chunks: Mapping[Index, bytes], counts: Index) -> bytes:
     index = np.full((*counts, 2), _MISSING, "<u8")
     body = bytearray()
     for position, chunk in sorted(chunks.items()):
-        if len(position) != len(counts) or any(
-            not 0 <= p < n for p, n in zip(position, counts, strict=True)
-        ):
+        if len(position) != len(counts) or any(not 0 <= p < n for p, n in zip(position, counts, strict=True)):
             raise ValueError(f"chunk {position} of a shard of {counts} chunks")
         index[position] = len(body), len(chunk)
         body += chunk

@@ -1,8 +1,8 @@
 """Zarr stores of maps: how a volume is laid out in one, written, read and weighed.
 
-A store is an OME-Zarr group: array ``"0"`` holds the densities, ``"1"``, ``"2"`` ... coarser levels of a pyramid,
-the group's attribute ``"inrcodec"`` the MRC headers and what was asked. Any zarr reader reads it. Needs zarr 3
-(the ``mrc`` extra).
+A store is an OME-Zarr group: array ``"0"`` holds the densities, ``"1"``, ``"2"`` ... coarser levels of a
+pyramid, the group's attribute ``"inrcodec"`` the MRC headers and what was asked. Any zarr reader reads it.
+Needs zarr 3 (the ``mrc`` extra).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Sizes:
         voxels: number of voxels.
         original: bytes of the densities as they were.
         chunks: bytes of all payloads at full resolution.
-        total: bytes of the whole store, with coarser levels, the networks and the MRC headers in its metadata.
+        total: bytes of the whole store, with coarser levels, the networks and the MRC headers.
     """
 
     voxels: int
@@ -73,8 +73,9 @@ class Sizes:
 class Description:
     """What a store says of itself; ``fields`` counts its chunks and ``sections`` their bytes.
 
-    ``levels`` are the shapes of coarser levels, ``estimated`` says that the resolution of an ``fsc`` target is an estimate from the map's spectrum;
-    ``choices`` what was measured and chosen when it was made, where that is recorded.
+    ``levels`` are the shapes of coarser levels. ``estimated`` says that the resolution of an ``fsc`` target
+    is an estimate from the map's spectrum; ``choices`` what was measured and chosen when it was made, where
+    that is recorded.
     """
 
     shape: tuple[int, ...]
@@ -262,7 +263,7 @@ def _chunk_files(store: Path) -> list[Path]:
 def _coarser_shapes(store: PathLike) -> tuple[tuple[int, ...], ...]:
     """Shapes of the arrays ``"1"``, ``"2"`` ... of a group."""
     node = zarr.open(str(store), mode="r")
-    shapes = []
+    shapes: list[tuple[int, ...]] = []
     while isinstance(node, zarr.Group) and (name := str(len(shapes) + 1)) in node:
         shapes.append(node[name].shape)
     return tuple(shapes)

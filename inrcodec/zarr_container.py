@@ -130,7 +130,7 @@ class ZarrTarget:
         """Make an array of chunks as they are.
 
         Raises:
-            ValueError: format 2, and the chunks do not all have the same byte order: its arrays have one.
+            ValueError: format 2, whose arrays have one byte order and one memory order, and chunks differ.
         """
         layout = node.layout
         if layout is None or layout.codec is None:
@@ -138,8 +138,8 @@ class ZarrTarget:
         codec, dtype = layout.codec, layout.dtype.newbyteorder("=")
         options: dict[str, Any] = {"chunks": layout.chunk_shape}
         if self._format == 2:
-            dtype, payloads = _of_one_byte_order(node.path, layout, payloads)
-            options["compressors"] = codec
+            dtype, order, payloads = _alike(node.path, layout, payloads)
+            options |= {"compressors": codec, "order": order}
         elif self._shard is None:
             options |= {"serializer": codec.serializer(), "compressors": None}
         else:
@@ -224,25 +224,30 @@ def _sharding(array: Any) -> Any:
     return found[0]
 
 
-def _of_one_byte_order(
+def _alike(
     path: str, layout: Layout, payloads: Iterator[tuple[Index, bytes]]
-) -> tuple[np.dtype[Any], Iterator[tuple[Index, bytes]]]:
-    """The dtype that format 2 must have for its chunks: it takes their bytes as they are decoded."""
+) -> tuple[np.dtype[Any], str, Iterator[tuple[Index, bytes]]]:
+    """Dtype and memory order that format 2 must have for its chunks: it takes them as they are decoded."""
     first = next(payloads, None)
     if first is None:
-        return layout.dtype, iter(())
-    dtype = Payload.from_bytes(first[1]).dtype
+        return layout.dtype, "C", iter(())
+    known = _orders(first[1])
 
     def rest() -> Iterator[tuple[Index, bytes]]:
         for index, payload in payloads:
-            if (other := Payload.from_bytes(payload).dtype) != dtype:
+            if (other := _orders(payload)) != known:
                 raise ValueError(
-                    f"chunk {index} of {path} is {other.str}, others are {dtype.str}: "
-                    "an array of zarr format 2 has one byte order"
+                    f"chunk {index} of {path} is {other[0].str} in order {other[1]}, others are "
+                    f"{known[0].str} in order {known[1]}: an array of format 2 has one byte order and one memory order"
                 )
             yield index, payload
 
-    return dtype, chain([first], rest())
+    return *known, chain([first], rest())
+
+
+def _orders(payload: bytes) -> tuple[np.dtype[Any], str]:
+    parsed = Payload.from_bytes(payload)
+    return parsed.dtype, "F" if parsed.fortran else "C"
 
 
 def _sharded(payloads: Iterator[tuple[Index, bytes]], counts: Index) -> Iterator[tuple[Index, bytes]]:
@@ -255,5 +260,3 @@ def _sharded(payloads: Iterator[tuple[Index, bytes]], counts: Index) -> Iterator
     for index, members in groupby(sorted(payloads, key=shard_of), key=shard_of):
         chunks = {tuple(i % n for i, n in zip(at, counts, strict=True)): data for at, data in members}
         yield index, shards.join(chunks, counts)
-
-

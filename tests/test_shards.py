@@ -29,9 +29,7 @@ def test_zarr_writes_what_is_split(tmp_path, location):
         str(tmp_path / "x"), shape=(4, 6), chunks=(4, 6), dtype="u1", serializer=codec, compressors=None
     )
     array[:2] = np.arange(12, dtype="u1").reshape(2, 6) + 1
-    found = dict(
-        shards.split((tmp_path / "x/c/0/0").read_bytes(), (2, 2), index_at_end=location == "end")
-    )
+    found = dict(shards.split((tmp_path / "x/c/0/0").read_bytes(), (2, 2), index_at_end=location == "end"))
     assert found == {(0, 0): bytes([1, 2, 3, 7, 8, 9]), (0, 1): bytes([4, 5, 6, 10, 11, 12])}
 
 
