@@ -136,18 +136,18 @@ class ZarrTarget:
         if layout is None or layout.codec is None:
             raise ValueError(f"{node.path} holds no payloads")
         codec, dtype = layout.codec, layout.dtype.newbyteorder("=")
-        options: dict[str, Any] = {"chunks": layout.chunk_shape}
+        options: dict[str, Any] = {}
         if self._format == 2:
-            dtype, order, payloads = _alike(node.path, layout, payloads)
-            options |= {"compressors": codec, "order": order}
+            dtype, order, payloads = one_order(node.path, layout, payloads)
+            options = {"compressors": codec, "order": order}
         elif self._shard is None:
-            options |= {"serializer": codec.serializer(), "compressors": None}
+            options = {"serializer": codec.serializer(), "compressors": None}
         else:
             counts = tuple(min(self._shard, n) for n in layout.counts)
             lengths = tuple(n * c for n, c in zip(counts, layout.chunk_shape, strict=True))
-            options |= {"serializer": codec.serializer(), "compressors": None, "shards": lengths}
+            options = {"serializer": codec.serializer(), "compressors": None, "shards": lengths}
             payloads = _sharded(payloads, counts)
-        array = self._create(node, layout, dtype, options)
+        array = create_array(self._root, node, dtype, **options)
         for index, data in payloads:
             file = self._path / node.path / array.metadata.encode_chunk_key(index)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -162,22 +162,40 @@ class ZarrTarget:
         check_plain(node)
         if node.layout is None:
             raise ValueError(f"{node.path} is a group")
-        array = self._create(node, node.layout, node.layout.dtype, {"chunks": node.layout.chunk_shape})
+        array = create_array(self._root, node, node.layout.dtype)
         copy_values(values, array, node.layout.chunk_shape)
 
-    def _create(self, node: Node, layout: Layout, dtype: np.dtype[Any], options: dict[str, Any]) -> Any:
-        attributes, names = dict(node.attributes), layout.dimension_names
-        if self._format == 2:
-            # NGFF wants nested keys, 0/1/2 instead of 0.1.2
-            options["chunk_key_encoding"] = {"name": "v2", "separator": "/"}
-            if names is not None:
-                attributes[DIMENSIONS] = list(names)
-        else:
-            options["dimension_names"] = names
-        fill = 0 if layout.fill_value is None else layout.fill_value
-        return self._root.create_array(
-            node.path, shape=layout.shape, dtype=dtype, fill_value=fill, attributes=attributes, **options
-        )
+
+def create_array(root: Any, node: Node, dtype: np.dtype[Any], **options: Any) -> Any:
+    """An array without chunks in a group: metadata, attributes, names of dimensions.
+
+    Args:
+        root: the group.
+        node: an array.
+        dtype: of the array.
+        **options: of ``create_array``: codecs, shards, order.
+    """
+    layout = node.layout
+    if layout is None:
+        raise ValueError(f"{node.path} is a group")
+    attributes, names = dict(node.attributes), layout.dimension_names
+    if root.metadata.zarr_format == 2:
+        # NGFF wants nested keys, 0/1/2 instead of 0.1.2
+        options["chunk_key_encoding"] = {"name": "v2", "separator": "/"}
+        if names is not None:
+            attributes[DIMENSIONS] = list(names)
+    else:
+        options["dimension_names"] = names
+    fill = 0 if layout.fill_value is None else layout.fill_value
+    return root.create_array(
+        node.path,
+        shape=layout.shape,
+        chunks=layout.chunk_shape,
+        dtype=dtype,
+        fill_value=fill,
+        attributes=attributes,
+        **options,
+    )
 
 
 def _codec(array: Any) -> INRCodec | None:
@@ -224,7 +242,7 @@ def _sharding(array: Any) -> Any:
     return found[0]
 
 
-def _alike(
+def one_order(
     path: str, layout: Layout, payloads: Iterator[tuple[Index, bytes]]
 ) -> tuple[np.dtype[Any], str, Iterator[tuple[Index, bytes]]]:
     """Dtype and memory order that format 2 must have for its chunks: it takes them as they are decoded."""
@@ -238,7 +256,8 @@ def _alike(
             if (other := _orders(payload)) != known:
                 raise ValueError(
                     f"chunk {index} of {path} is {other[0].str} in order {other[1]}, others are "
-                    f"{known[0].str} in order {known[1]}: an array of format 2 has one byte order and one memory order"
+                    f"{known[0].str} in order {known[1]}: "
+                    "an array of zarr format 2 has one byte order and one memory order"
                 )
             yield index, payload
 
