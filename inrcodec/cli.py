@@ -1,4 +1,5 @@
-"""The command line: ``inrcodec compress``, ``decompress``, ``info``, ``verify``, ``convert`` and ``demo``.
+"""The command line: ``inrcodec compress``, ``decompress``, ``info``, ``verify``, ``convert``,
+``references`` and ``demo``.
 
 Exit codes: 0 done, 1 the quality target is not met or the store was changed, 2 bad usage or input (one line
 on the standard error), 130 interrupted.
@@ -126,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--permissive", action="store_true", help="read maps that break the MRC standard")
 
-    convert_command.add(commands)
+    convert_command.add(commands)  # and references
 
     sub = command("demo", _demo, "Compress a generated map, read it back, and compare with other codecs.")
     sub.add_argument("--size", type=int, default=96, metavar="N", help="voxels per axis (default: 96)")

@@ -1,13 +1,15 @@
-"""The command ``inrcodec convert``."""
+"""The commands ``inrcodec convert`` and ``inrcodec references``."""
 
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 from typing import Any
 
 
 def add(commands: Any) -> None:
-    """Add the command's parser to those of the program."""
+    """Add the commands' parsers to those of the program."""
     text = "Copy a zarr store or an HDF5 file into another format, chunk bytes as they are."
     sub = commands.add_parser("convert", help=text, description=text)
     sub.set_defaults(run=run)
@@ -20,6 +22,15 @@ def add(commands: Any) -> None:
         "--shard", type=int, metavar="N", help="N chunks along each axis into one file (zarr format 3)"
     )
     sub.add_argument("--overwrite", action="store_true", help="replace DEST once the new one is complete")
+
+    text = "Write a reference file, through which zarr reads an HDF5 file as it is."
+    sub = commands.add_parser("references", help=text, description=text)
+    sub.set_defaults(run=run_references)
+    sub.add_argument("source", metavar="HDF5")
+    sub.add_argument("target", metavar="JSON", help="file to make, for fsspec's reference file system")
+    sub.add_argument("--url", help="where readers find HDF5, in fsspec's notation (default: its path)")
+    sub.add_argument("--zarr-format", type=int, choices=(2, 3), default=3, help="default: 3")
+    sub.add_argument("--overwrite", action="store_true", help="replace JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,4 +48,28 @@ def run(options: argparse.Namespace) -> int:
             progress=lambda fraction: bars("copying", fraction),
         )
     print(f"{count} chunks copied from {options.source} to {options.target}")
+    return 0
+
+
+def run_references(options: argparse.Namespace) -> int:
+    """Write the reference file and return the exit code.
+
+    Raises:
+        FileExistsError: the file exists and is not to be replaced.
+    """
+    from inrcodec.mrc import partial_path
+    from inrcodec.references import hdf5_references
+
+    target = Path(options.target)
+    if target.exists() and not options.overwrite:
+        raise FileExistsError(f"{target} exists; --overwrite replaces it")
+    references = hdf5_references(options.source, url=options.url, zarr_format=options.zarr_format)
+    partial = partial_path(target)
+    try:
+        partial.write_text(json.dumps(references))
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    chunks = sum(isinstance(reference, list) for reference in references["refs"].values())
+    print(f"{chunks} chunks of {options.source} in {target}")
     return 0

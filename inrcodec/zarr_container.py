@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from pathlib import Path
@@ -148,10 +150,24 @@ class ZarrTarget:
             options = {"serializer": codec.serializer(), "compressors": None, "shards": lengths}
             payloads = _sharded(payloads, counts)
         array = create_array(self._root, node, dtype, **options)
+        written = 0
         for index, data in payloads:
             file = self._path / node.path / array.metadata.encode_chunk_key(index)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
+            written += 1
+        if self._format == 2 and written == math.prod(layout.counts) and layout.dimension_names is not None:
+            self._drop_fill_value(node)
+
+    def _drop_fill_value(self, node: Node) -> None:
+        """Take the fill value from an array that has all its chunks and names of dimensions.
+
+        It is not needed, and xarray takes the fill value of format 2, not that of format 3, for a mark of
+        missing voxels: voxels of that value would read as NaN.
+        """
+        file = self._path / node.path / ".zarray"
+        metadata = json.loads(file.read_text())
+        file.write_text(json.dumps({**metadata, "fill_value": None}, indent=2))
 
     def add_values(self, node: Node, values: Any) -> None:
         """Make an array of the same values, compressed as zarr does by default.
@@ -186,7 +202,9 @@ def create_array(root: Any, node: Node, dtype: np.dtype[Any], **options: Any) ->
             attributes[DIMENSIONS] = list(names)
     else:
         options["dimension_names"] = names
-    fill = 0 if layout.fill_value is None else layout.fill_value
+    fill = layout.fill_value
+    if fill is None and root.metadata.zarr_format == 3:
+        fill = 0  # format 3 has always one
     return root.create_array(
         node.path,
         shape=layout.shape,

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import h5py
 import mrcfile
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 import zarr
 
-from inrcodec import INRCodec, PayloadError, cli, maps, store
+from inrcodec import INRCodec, PayloadError, maps, store
 from inrcodec import convert as convert_module
 from inrcodec.convert import convert
 from inrcodec.core import Target
@@ -333,13 +332,3 @@ def test_progress_is_complete(tmp_path, volume):
     convert(tmp_path / "a.zarr", tmp_path / "b.zarr", progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
-
-
-def test_command(tmp_path, volume, capsys):
-    make(tmp_path / "a.zarr", volume)
-    source, target = str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr")
-    assert cli.main(["convert", source, target, "--shard", "2"]) == 0
-    assert "8 chunks copied" in capsys.readouterr().out
-    assert len([p for p in Path(target).rglob("*") if p.is_file() and p.name != "zarr.json"]) == 1
-    assert cli.main(["convert", source, target]) == 2
-    assert "exists" in capsys.readouterr().err
