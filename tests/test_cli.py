@@ -64,6 +64,20 @@ class TestCommands:
         assert run("decompress", "a.zarr", "b.mrc")[0] == 0
         assert (here / "b.mrc").read_bytes()[:1024] == (here / "a.mrc").read_bytes()[:1024]
 
+    def test_a_pyramid(self, here, run, volume):
+        with mrcfile.new("b.mrc", np.pad(volume, 4)) as file:
+            file.voxel_size = 1.25
+        assert run("compress", "b.mrc", "b.zarr", "--effort", 0, "--chunks", 20, "--pyramid")[0] == 0
+        code, out, _ = run("info", "b.zarr")
+        assert code == 0
+        assert "level           18 x 17 x 16\n" in out
+        assert run("verify", "b.mrc", "b.zarr")[0] == 0
+        code, _, err = run("compress", "b.mrc", "c.zarr", "--effort", 0, "--pyramid", 3)
+        assert code == 2
+        assert "3 pyramid levels" in err
+        assert run("compress", "b.mrc", "c.zarr", "--effort", 0, "--pyramid", 2)[0] == 0
+        assert "level           18 x 17 x 16\n" in run("info", "c.zarr")[1]
+
     @pytest.mark.parametrize(("option", "value"), [("--max-error", 0.01), ("--ratio", 6)])
     def test_other_targets(self, here, run, option, value):
         code, out, _ = run("compress", "a.mrc", "a.zarr", option, value, "--effort", 0)

@@ -55,6 +55,44 @@ class TestImage:
         assert scale["scale"] == [1.0, 3.0, 2.0, 1.0]
         assert translation["translation"] == [0.0, 1.0, 1.0, 1.0]
 
+    def test_levels(self, zarr_format):
+        made = ngff.attributes(volume(origin=(1.0, 0.0, 5.0)), "m", zarr_format, [(1, 2, 1), (1, 1, 1)])
+        found = image(made, zarr_format)
+        scales = [(3.0, 2.0, 1.0), (6.0, 2.0, 2.0), (6.0, 4.0, 2.0)]
+        for number, (dataset, scale) in enumerate(zip(found["datasets"], scales, strict=True)):
+            assert dataset == {
+                "path": str(number),
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": list(scale)},
+                    {"type": "translation", "translation": [1.0, 0.0, 5.0]},
+                ],
+            }
+        assert found["type"] == "Fourier cropping"
+
+
+class TestConverted:
+    def test_there_and_back(self):
+        for first, second in ((2, 3), (3, 2)):
+            made = {**ngff.attributes(volume(), "m", first, [(1, 1, 1)]), "inrcodec": {"version": 1}}
+            other = {**ngff.attributes(volume(), "m", second, [(1, 1, 1)]), "inrcodec": {"version": 1}}
+            assert ngff.converted(made, second) == other
+            assert ngff.converted(other, first) == made
+            assert ngff.converted(made, first) == made
+
+    def test_what_lies_beside_the_images_moves_along(self):
+        omero = {"channels": [], "version": "0.4"}
+        old = {"multiscales": [{"version": "0.4", "axes": []}], "omero": omero, "title": "x"}
+        new = ngff.converted(old, 3)
+        assert new == {
+            "ome": {"version": "0.5", "multiscales": [{"axes": []}], "omero": {"channels": []}},
+            "title": "x",
+        }
+
+    @pytest.mark.parametrize("attributes", [{}, {"labels": ["a"]}, {"ome": 3}, {"ome": {"x": 1}}])
+    @pytest.mark.parametrize("zarr_format", [2, 3])
+    def test_other_groups_stay_as_they_are(self, attributes, zarr_format):
+        assert ngff.converted(attributes, zarr_format) == attributes
+
 
 def test_versions():
     assert ngff.attributes(volume(), "m", 2)["multiscales"][0]["version"] == "0.4"

@@ -118,10 +118,3 @@ def test_serializer_on_zarr_2_says_what_it_needs() -> None:
             INRCodec().serializer()
     else:
         assert INRCodec().serializer() == inrcodec.INRSerializer()
-
-
-@pytest.mark.needs_torch
-def test_example() -> None:
-    pytest.importorskip("zarr.abc.codec", reason="the example writes format 3 too")
-    example = Path(__file__).parent.parent / "examples" / "zarr_roundtrip.py"
-    assert "format 3" in run(example.read_text())
