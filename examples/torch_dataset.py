@@ -5,6 +5,7 @@ archive themselves; nothing but its path goes to them.
 """
 
 import tempfile
+from collections import Counter
 
 import numpy as np
 import torch
@@ -80,8 +81,8 @@ if __name__ == "__main__":
             multiprocessing_context="spawn",  # zarr has threads of its own, which a fork would not copy
             generator=torch.Generator().manual_seed(0),
         )
-        seen = {}
+        seen, voxels = Counter(), 0
         for batch, names in loader:
-            for name in names:
-                seen[name] = seen.get(name, 0) + 1
-        print(f"sub-volumes of {tuple(batch.shape[1:])}: {dict(sorted(seen.items()))}")
+            seen.update(names)
+            voxels += batch.numel()
+        print(f"{voxels} voxels in sub-volumes, by map: {dict(sorted(seen.items()))}")

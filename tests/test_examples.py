@@ -66,7 +66,7 @@ def test_dask_maps() -> None:
 
 @pytest.mark.needs_torch
 def test_torch_dataset() -> None:
-    assert output("torch_dataset.py") == ["sub-volumes of (1, 16, 16, 16): {'map_0': 32, 'map_1': 32}"]
+    assert output("torch_dataset.py") == ["262144 voxels in sub-volumes, by map: {'map_0': 32, 'map_1': 32}"]
 
 
 @pytest.mark.needs_torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import mrcfile
@@ -54,9 +55,10 @@ def test_ome_zarr_py(pyramid: tuple[Path, str]) -> None:
         assert transformations[1] == {"type": "translation", "translation": [10, -20, 30]}
 
 
-@pytest.mark.filterwarnings("ignore:`json_encoders` is deprecated")  # napari's own, of pydantic
 def test_napari(pyramid: tuple[Path, str]) -> None:
-    plugin = pytest.importorskip("napari_ome_zarr")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # napari's own, of what it imports
+        plugin = pytest.importorskip("napari_ome_zarr")
     path, _ = pyramid
     read = plugin.napari_get_reader(str(path))
     assert read is not None
