@@ -153,15 +153,17 @@ class HDF5Target(_File):
 
 
 def _layout(dataset: h5py.Dataset) -> Layout:
+    if dataset.shape is None:
+        raise ValueError(f"dataset {dataset.name} has no shape, not even that of a single number")
     filters = _filters(dataset)
     codec = hdf5.codec_of(dataset) if hdf5.FILTER_ID in filters else None
     if codec is not None and len(filters) > 1:
         raise ValueError(f"chunks of {dataset.name} are no payloads alone, their filters are {filters}")
     names = tuple(dimension.label or None for dimension in dataset.dims) if dataset.shape else ()
     return Layout(
-        dataset.shape or (),
+        dataset.shape,
         dataset.dtype,
-        dataset.chunks or tuple(max(1, n) for n in dataset.shape or ()),
+        dataset.chunks or tuple(max(1, n) for n in dataset.shape),
         codec,
         dataset.fillvalue,
         names if any(names) else None,
@@ -196,7 +198,7 @@ def read_attributes(item: Any) -> dict[str, Any]:
     Raises:
         ValueError: an attribute is neither text nor numbers.
     """
-    as_json = json.loads(item.attrs[JSON_NAMES]) if JSON_NAMES in item.attrs else []
+    as_json = _json_names(item)
     is_dataset = isinstance(item, h5py.Dataset)
     hidden = {JSON_NAMES, *(_SCALES | {hdf5.ATTRIBUTE} if is_dataset else ())}
     out = {}
@@ -205,7 +207,7 @@ def read_attributes(item: Any) -> dict[str, Any]:
             continue
         value = item.attrs[name]
         if name in as_json:
-            out[name] = json.loads(value)
+            out[name] = _parsed(item, name)
         elif isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufSUO":
             out[name] = _plain(value.tolist())
         elif isinstance(value, str | bytes):
@@ -213,6 +215,22 @@ def read_attributes(item: Any) -> dict[str, Any]:
         else:
             raise ValueError(f"attribute {name!r} of {item.name} is neither text nor numbers: {value!r}")
     return out
+
+
+def _json_names(item: Any) -> set[str]:
+    if JSON_NAMES not in item.attrs:
+        return set()
+    names = _parsed(item, JSON_NAMES)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"attribute {JSON_NAMES!r} of {item.name} is no list of names: {names!r}")
+    return set(names)
+
+
+def _parsed(item: Any, name: str) -> Any:
+    try:
+        return json.loads(item.attrs[name])
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"attribute {name!r} of {item.name} is to be JSON text: {error}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from inrcodec import INRCodec, decode, hdf5
-from inrcodec.references import hdf5_references
 
-zarr = pytest.importorskip("zarr")
 pytest.importorskip("zarr.abc.codec", reason="format 3 needs zarr 3")
+import zarr
 
-from inrcodec.shards import join, split  # noqa: E402  # shards came with zarr 3
+from inrcodec.references import hdf5_references
+from inrcodec.shards import join, split
 
 SHAPE, CHUNKS = (28, 26, 24), (16, 16, 16)
 COUNTS = (2, 2, 2)

@@ -48,6 +48,23 @@ def test_attributes_that_are_no_json(tmp_path: Path) -> None:
             read_attributes(file)
 
 
+@pytest.mark.parametrize(
+    ("names", "value"), [("[", "1"), ("3", "1"), ("[3]", "1"), ('["a"]', "{"), ('["a"]', 7)]
+)
+def test_damaged_json(tmp_path: Path, names: str, value: Any) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.attrs["a"], file.attrs["inrcodec_json"] = value, names
+        with pytest.raises(ValueError, match=r"attribute '(a|inrcodec_json)' of / is"):
+            read_attributes(file)
+
+
+def test_a_dataset_without_a_shape(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["nothing"] = h5py.Empty("f4")
+    with HDF5Source(tmp_path / "x.h5") as source, pytest.raises(ValueError, match="nothing has no shape"):
+        list(source.nodes())
+
+
 def test_scales_and_networks_are_not_attributes(tmp_path: Path, chunk: np.ndarray) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         dataset = file.create_dataset("map", data=chunk, chunks=chunk.shape)

@@ -107,11 +107,15 @@ class TestCoarser:
         np.testing.assert_allclose(pyramid.coarser(holes, (34, 30, 32), data.dtype)[1], wanted, atol=1e-3)
 
 
-@pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize(
-    "target",
-    [Target("snr", 30.0), Target("max_error", 0.01), Target("ratio", 30.0), Target("fsc", 0.99)],
-    ids=lambda target: target.kind,
+    ("zarr_format", "target"),
+    [
+        (2, Target("snr", 30.0)),
+        (3, Target("max_error", 0.01)),
+        (3, Target("ratio", 30.0)),
+        (2, Target("fsc", 0.99)),
+    ],
+    ids=str,
 )
 def test_a_blob_stays_where_it_is_at_every_level(tmp_path, map_path, zarr_format, target):
     path = tmp_path / "blob.zarr"
@@ -156,3 +160,22 @@ def test_an_impossible_pyramid_writes_nothing(tmp_path, map_path):
     with pytest.raises(ValueError, match="pyramid levels"):
         maps.compress(map_path, tmp_path / "x.zarr", target=Target(), effort=0, pyramid=5)
     assert {path.name for path in tmp_path.iterdir()} == {"blob.mrc"}
+
+
+@pytest.mark.parametrize(("axes", "shape"), [(2, (40, 36)), (4, (2, 40, 36, 34))], ids=["image", "stack"])
+def test_images_and_stacks(tmp_path, axes, shape):
+    data = np.random.default_rng(0).normal(size=shape).cumsum(-1).astype(np.float32)
+    with mrcfile.new(tmp_path / "a.mrc") as file:
+        file.set_data(data)
+        file.voxel_size = VOXEL
+    maps.compress(tmp_path / "a.mrc", tmp_path / "a.zarr", target=Target("snr", 20.0), effort=0, pyramid=2)
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="r")
+    level = group["1"]
+    assert level.shape == (20, 18) if axes == 2 else (2, 20, 18, 17)
+    if axes == 4:
+        assert level.chunks[0] == 1
+    wanted = pyramid.coarser(data, level.shape, np.dtype("f4"))[1]
+    assert snr_of(wanted, level[...]) >= 20 - 0.5
+    (image,) = group.attrs["ome"]["multiscales"]
+    scale = image["datasets"][1]["coordinateTransformations"][0]["scale"]
+    assert scale == pytest.approx([3.0, 3.0] if axes == 2 else [1.0, 3.0, 3.0, 3.0])

@@ -11,10 +11,14 @@ import fsspec
 import h5py
 import numpy as np
 import pytest
-import zarr
 from fsspec.implementations.reference import ReferenceFileSystem
 
-from inrcodec import INRCodec, PayloadError, hdf5, store
+from inrcodec import INRCodec, PayloadError, hdf5
+
+pytest.importorskip("zarr.abc.codec", reason="format 3 needs zarr 3")
+import zarr
+
+from inrcodec import store
 from inrcodec.references import hdf5_references
 
 CODEC = INRCodec(max_error=0.02, effort=0)

@@ -10,11 +10,13 @@ import pytest
 from conftest import snr_of
 
 from inrcodec import INRCodec
-from inrcodec.convert import convert
 
-xr = pytest.importorskip("xarray")
-zarr = pytest.importorskip("zarr")
 pytest.importorskip("zarr.abc.codec", reason="format 3 needs zarr 3")
+pytest.importorskip("xarray")
+import xarray as xr
+import zarr
+
+from inrcodec.convert import convert
 
 BOUND = 0.02
 CODEC = INRCodec(max_error=BOUND, effort=0)
