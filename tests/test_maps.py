@@ -157,13 +157,6 @@ def test_metadata(tmp_path, map_path):
     assert zarr.open(str(tmp_path / "a.zarr"), mode="r")["0"].metadata.dimension_names == ("z", "y", "x")
 
 
-@pytest.mark.parametrize(("longest", "expected"), [(240, 240), (120, 120), (64, 60), (100, 80), (1, 1)])
-def test_even_chunks(longest, expected):
-    data = np.broadcast_to(np.float32(0), (240, 240, 240))
-    volume = maps.MRCVolume(data, b"", b"", ("z", "y", "x"), (1.0,) * 3, (0.0,) * 3)
-    assert maps._chunk_shape(volume, longest) == (expected,) * 3
-
-
 class TestCorrection:
     def compress(self, tmp_path, map_path, target):
         return maps.compress(map_path, tmp_path / "a.zarr", target=target, effort=0)

@@ -71,6 +71,12 @@ def test_boxes_cover_every_voxel_once_in_whole_chunks(axes, limit):
     assert (seen == 1).all()
 
 
+@pytest.mark.parametrize(("longest", "expected"), [(240, 240), (120, 120), (64, 60), (100, 80), (1, 1)])
+def test_even_chunks(longest, expected):
+    assert store.even_chunks((240, 240, 240), 3, longest) == (expected,) * 3
+    assert store.even_chunks((7, 240, 240, 240), 3, longest) == (1, *(expected,) * 3)
+
+
 class TestSizes:
     def test_every_byte_is_counted(self, root, volume, tmp_path):
         write(root, volume)
