@@ -51,9 +51,20 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         volume: the networks and the quantiser step of a whole volume; comes from :meth:`fit`.
         fsc: Fourier shell correlation with the original in every shell up to a resolution. A target of a
             volume: codecs with it come from :meth:`fit`.
+        field: ``"local-fourier"``, or ``"mlp"``: the coordinate network of the seed paper (arXiv:2512.12975),
+            for comparison. It trains one network for each chunk and has no quality target: any of ``snr``,
+            ``max_error``, ``ratio`` and ``fsc`` is an error, and so are ``effort``, ``block`` and ``volume``.
+            Its ``threshold`` is 0 unless given, so negative densities are dropped: they decode to 0.
+        network: of the ``mlp`` field only: a mapping with any of the attributes of
+            :class:`inrcodec.core.mlp.network.NetworkSettings` (widths, layers, frequencies, identifier,
+            residual, loss, steps, batch, learning_rate, ...). What is not given is the paper's; but without
+            a GPU the hidden widths are 128, 64, 32, 16, which is logged as a warning, and shown by
+            ``inrcodec info``.
+        weight_bits: of the ``mlp`` field only: 32 (default), 16 or 8 bits that a weight is stored with.
 
     Raises:
-        ValueError: two targets at once, a value out of its range, or ``fsc`` without a fitted volume.
+        ValueError: two targets at once, a value out of its range, ``fsc`` without a fitted volume, or an
+            argument that does not belong to the field.
         TypeError: an argument is not a number.
 
     Chunks are arrays of 1 to 4 dimensions of float16, float32, float64, int8, uint8, int16 or uint16, in
@@ -91,8 +102,13 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         block: int | None = None,
         volume: VolumeModel | Mapping[str, Any] | None = None,
         fsc: float | None = None,
+        field: str = "local-fourier",
+        network: Mapping[str, Any] | None = None,
+        weight_bits: int | None = None,
     ) -> None:
-        self._settings = parse_settings(snr, max_error, ratio, threshold, effort, block, volume, fsc)
+        self._settings = parse_settings(
+            snr, max_error, ratio, threshold, effort, block, volume, fsc, field, network, weight_bits
+        )
         self._device = parse_device("device", device, "auto")
         self._decode_device = parse_device("decode_device", decode_device, "numpy")
 
@@ -192,6 +208,11 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         """
         if "volume" in settings:
             raise TypeError("the volume to fit is given once, as the first argument")
+        if settings.get("field", "local-fourier") != "local-fourier":
+            raise ValueError(
+                f"field={settings['field']!r} has no volume scope: it trains a network for each chunk; one network "
+                "for many files is inrcodec pack"
+            )
         device = parse_device("device", settings.pop("device", "auto"), "auto")
         decode_device = settings.pop("decode_device", "numpy")
         wanted = parse_settings(snr, **settings, fitted=False)

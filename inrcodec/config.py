@@ -5,7 +5,11 @@ The numcodecs codec and the zarr v3 codec store the same keys::
     {"snr": 30.0, "effort": 3, "threshold": 0.02, "block": 16, "volume": {...}}
 
 One of ``snr``, ``max_error``, ``ratio`` and ``fsc`` is always there, and ``effort``; the others only when
-set. ``fsc`` never comes without ``volume``.
+set. ``fsc`` never comes without ``volume``. The ``mlp`` field has no target and no effort::
+
+    {"field": "mlp", "threshold": 0.0, "weight_bits": 32, "network": {...}}
+
+``network`` holds what differs from the defaults of :class:`inrcodec.core.mlp.network.NetworkSettings`.
 """
 
 from __future__ import annotations
@@ -19,10 +23,16 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core import Settings, VolumeModel, parse_target
+from inrcodec.core import Settings, Target, VolumeModel, parse_target
+from inrcodec.core.mlp.network import NetworkSettings
 from inrcodec.core.payload import MAX_NDIM, MAX_VOXELS, dtype_code
+from inrcodec.core.settings import FIELDS, TARGET_NAMES
 
-_KEYS = frozenset({"snr", "max_error", "ratio", "fsc", "threshold", "effort", "block", "volume"})
+_KEYS = frozenset(
+    {"snr", "max_error", "ratio", "fsc", "threshold", "effort", "block", "volume"}
+    | {"field", "network", "weight_bits"}
+)
+_EFFORT = 3
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
 
@@ -31,10 +41,13 @@ def parse_settings(
     max_error: float | None = None,
     ratio: float | None = None,
     threshold: float | None = None,
-    effort: int = 3,
+    effort: int = _EFFORT,
     block: int | None = None,
     volume: VolumeModel | Mapping[str, Any] | None = None,
     fsc: float | None = None,
+    field: str = "local-fourier",
+    network: Mapping[str, Any] | None = None,
+    weight_bits: int | None = None,
     *,
     fitted: bool = True,
 ) -> Settings:
@@ -44,8 +57,31 @@ def parse_settings(
 
     Raises:
         TypeError: an argument is not a number, or ``volume`` no :class:`VolumeModel`.
-        ValueError: two quality targets, a value out of its range, or ``fsc`` for chunks by themselves.
+        ValueError: two quality targets, a value out of its range, ``fsc`` for chunks by themselves, or an
+            argument that does not belong to ``field``.
     """
+    if field == "mlp":
+        given = {
+            "snr": snr,
+            "max_error": max_error,
+            "ratio": ratio,
+            "fsc": fsc,
+            "block": block,
+            "volume": volume,
+        }
+        _refuse_for_mlp(given, effort)
+        return Settings(
+            target=Target("none", 0.0),
+            threshold=_real("threshold", threshold),
+            field="mlp",
+            network=NetworkSettings.from_config(network),
+            weight_bits=32 if weight_bits is None else _integer("weight_bits", weight_bits),
+        )
+    if field != "local-fourier":
+        raise ValueError(f"field must be one of {', '.join(FIELDS)}, got {field!r}")
+    for name, value in (("network", network), ("weight_bits", weight_bits)):
+        if value is not None:
+            raise ValueError(f"{name}={value!r} belongs to field='mlp'")
     if isinstance(volume, Mapping):
         volume = VolumeModel.from_config(dict(volume))
     elif volume is not None and not isinstance(volume, VolumeModel):
@@ -70,8 +106,32 @@ def parse_settings(
     )
 
 
+def _refuse_for_mlp(given: Mapping[str, Any], effort: int) -> None:
+    """Refuse what means nothing to the ``mlp`` field."""
+    for name, value in given.items():
+        if value is not None:
+            why = (
+                "has no quality target: its size follows from network and weight_bits, its error from training"
+                if name in TARGET_NAMES
+                else "trains one network for each chunk"
+            )
+            raise ValueError(f"field='mlp' {why}; {name} was given")
+    if _integer("effort", effort) != _EFFORT:
+        raise ValueError(
+            f"effort={effort} does not apply to field='mlp': network={{'steps': ...}} says how long it trains"
+        )
+
+
 def settings_to_config(settings: Settings) -> dict[str, Any]:
     """The JSON configuration of settings; :func:`settings_from_config` is its inverse."""
+    if settings.field == "mlp":
+        network = settings.network.to_config() if settings.network is not None else {}
+        return {
+            "field": "mlp",
+            "threshold": settings.threshold,
+            "weight_bits": settings.weight_bits,
+            **({"network": network} if network else {}),
+        }
     config: dict[str, Any] = {settings.target.kind: settings.target.value, "effort": settings.effort}
     if settings.threshold is not None:
         config["threshold"] = settings.threshold

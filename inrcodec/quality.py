@@ -43,6 +43,8 @@ class Quality:
         """Whether the target holds; ``ratio`` is original bytes over payload bytes."""
         if not self.exact_specials:
             return False
+        if target.kind == "none":
+            return True
         if target.kind == "max_error":
             return self.max_error <= target.value
         if target.kind == "fsc":

@@ -79,7 +79,8 @@ def description(found: Description) -> list[str]:
         f"shape           {_by(found.shape)} {found.dtype}, zarr format {found.zarr_format}",
         f"chunks          {_by(found.chunk_shape)}, {sum(found.fields.values())} of {found.chunks} stored",
         *(f"level           {_by(shape)}" for shape in found.levels),
-        f"target          {target_words(settings.target)}, effort {settings.effort}",
+        f"target          {target_words(settings.target)}"
+        + (f", effort {settings.effort}" if settings.field != "mlp" else ""),
     ]
     if settings.threshold is not None:
         out.append(f"threshold       {settings.threshold:g}")
@@ -100,11 +101,14 @@ def description(found: Description) -> list[str]:
     out += found.choices.lines if found.choices is not None else []
     out += _size_lines(found.sizes)
     out += [f"field           {name}: {count} chunks" for name, count in found.fields.items()]
+    out += [f"network         {name}: {count} chunks" for name, count in found.networks.items()]
     out += [f"section         {name}: {size:,} bytes" for name, size in found.sections.items()]
     return out
 
 
 def target_words(target: Target) -> str:
+    if target.kind == "none":
+        return "none"
     unit = {"snr": " dB", "max_error": "", "ratio": "", "fsc": ""}[target.kind]
     return f"{target.kind} {target.value:g}{unit}"
 

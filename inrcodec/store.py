@@ -12,7 +12,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,9 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Description:
-    """What a store says of itself; ``fields`` counts its chunks and ``sections`` their bytes.
+    """What a store says of itself; ``fields`` counts its chunks, ``sections`` their bytes.
+
+    ``networks`` counts the chunks of the ``mlp`` field by what their network looks like.
 
     ``levels`` are the shapes of coarser levels. ``estimated`` says that the resolution of an ``fsc`` target
     is an estimate from the map's spectrum; ``choices`` what was measured and chosen when it was made, where
@@ -91,6 +93,7 @@ class Description:
     estimated: bool = False
     choices: Choices | None = None
     levels: tuple[tuple[int, ...], ...] = ()
+    networks: dict[str, int] = field(default_factory=dict)
 
 
 def open_store(store: PathLike) -> tuple[Any, dict[str, Any]]:
@@ -189,11 +192,14 @@ def describe(store: PathLike) -> Description:
         raise ValueError(f"{store} is sharded: its chunks are not files of their own")
     sections: Counter[str] = Counter()
     fields: Counter[str] = Counter()
+    networks: Counter[str] = Counter()
     for path in _chunk_files(Path(store)):
         info = inspect(path.read_bytes())
         fields[info.field] += 1
         sections.update(info.sections)
         sections["header and checksum"] += info.nbytes - sum(info.sections.values())
+        if info.field == "mlp":
+            networks[info.details["networks"]] += 1
     return Description(
         array.shape,
         array.dtype,
@@ -208,6 +214,7 @@ def describe(store: PathLike) -> Description:
         bool(attributes.get("resolution_estimated", False)),
         Choices.from_text(attributes["choices"]) if "choices" in attributes else None,
         _coarser_shapes(store),
+        dict(networks.most_common()),
     )
 
 

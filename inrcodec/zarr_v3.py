@@ -57,7 +57,8 @@ class INRSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):  # type
     Format 3 does not store a byte order: arrays come back in the byte order that zarr asks for.
 
     Attributes:
-        settings: what is asked of the encoder; the stored configuration.
+        settings: what is asked of the encoder; the stored configuration. ``field="mlp"`` with ``network`` and
+            ``weight_bits`` is the seed paper's network, as for :class:`inrcodec.INRCodec`.
         device, decode_device: runtime settings, not stored and not compared.
 
     Raises:
@@ -86,9 +87,14 @@ class INRSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):  # type
         block: int | None = None,
         volume: VolumeModel | Mapping[str, Any] | None = None,
         fsc: float | None = None,
+        field: str = "local-fourier",
+        network: Mapping[str, Any] | None = None,
+        weight_bits: int | None = None,
     ) -> None:
         self._set(
-            parse_settings(snr, max_error, ratio, threshold, effort, block, volume, fsc),
+            parse_settings(
+                snr, max_error, ratio, threshold, effort, block, volume, fsc, field, network, weight_bits
+            ),
             device,
             decode_device,
         )

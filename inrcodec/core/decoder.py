@@ -11,10 +11,12 @@ import numpy as np
 
 from inrcodec.core import context, corrections, lossless, occupancy, verbatim
 from inrcodec.core.backend import Backend, get_backend, one_blas_thread
+from inrcodec.core.casting import to_dtype
 from inrcodec.core.context import ContextNetwork, ContextState
 from inrcodec.core.entropy import SymbolReader
 from inrcodec.core.field_section import Box, FieldSection
 from inrcodec.core.fields.local_fourier import LATENT_BITS, synthesise_exact
+from inrcodec.core.mlp import chunks as mlp_chunks
 from inrcodec.core.payload import Field, Payload, PayloadError, Section
 from inrcodec.core.prepare import as_volume_shape
 from inrcodec.core.prior import prior
@@ -63,7 +65,8 @@ def decode_region(payload: bytes, region: tuple[slice, ...], *, volume: VolumeMo
     if len(region) != len(parsed.shape):
         raise ValueError(f"{len(region)} slices for a chunk of shape {parsed.shape}")
     ranges = [range(n)[s] for n, s in zip(parsed.shape, region, strict=True)]
-    if parsed.field != Field.LOCAL_FOURIER or len(parsed.shape) > 3 or not all(map(len, ranges)):
+    regional = parsed.field in (Field.LOCAL_FOURIER, Field.MLP)
+    if not regional or len(parsed.shape) > 3 or not all(map(len, ranges)):
         return _decode(parsed, volume, get_backend("numpy"), None)[region]
     low = [min(r[0], r[-1]) for r in ranges]
     high = [max(r[0], r[-1]) + 1 for r in ranges]
@@ -80,6 +83,9 @@ def _shifted(wanted: range, low: int) -> slice:
 
 
 def _decode(payload: Payload, volume: VolumeModel | None, backend: Backend, region: Box | None) -> Array:
+    if payload.field == Field.MLP:
+        out = mlp_chunks.decode(payload, backend, region)  # its matrix products are worth many threads
+        return out.reshape(payload.shape) if region is None else _without_leading(out, payload)
     with one_blas_thread():
         return _decode_field(payload, volume, backend, region)
 
@@ -101,7 +107,12 @@ def _decode_field(
     network = _network(payload, section)
     latents = decode_latents(backend, payload.section(Section.LATENTS), section, network)
     out = reconstruct(backend, payload, section, latents, region)
-    return out.reshape(payload.shape) if region is None else out.reshape(out.shape[3 - len(payload.shape) :])
+    return out.reshape(payload.shape) if region is None else _without_leading(out, payload)
+
+
+def _without_leading(out: Array, payload: Payload) -> Array:
+    """A region (d, h, w) with the axes of its chunk, of three or fewer."""
+    return out.reshape(out.shape[3 - len(payload.shape) :])
 
 
 def _network(payload: Payload, section: FieldSection) -> ContextNetwork:
@@ -195,14 +206,3 @@ def _occupied(payload: Payload, shape: tuple[int, ...]) -> Array | None:
     if Section.OCCUPANCY not in payload.sections:
         return None
     return occupancy.decompress(payload.section(Section.OCCUPANCY), shape)
-
-
-def to_dtype(density: Array, dtype: np.dtype[Any]) -> Array:
-    """Densities (float64) in the chunk's dtype: integers rounded, everything clipped to its finite range."""
-    if dtype.kind == "f":
-        if dtype.itemsize < 8:
-            top = float(np.finfo(dtype).max)
-            np.clip(density, -top, top, out=density)
-        return density.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(density), limits.min, limits.max).astype(dtype)

@@ -10,6 +10,7 @@ import numpy as np
 from inrcodec.core import lossless
 from inrcodec.core.backend import Backend, get_backend, has_torch, one_blas_thread
 from inrcodec.core.choosing import fit_chunks
+from inrcodec.core.mlp.writing import encode_chunk
 from inrcodec.core.payload import Field, Payload, Section
 from inrcodec.core.prepare import Prepared, check_chunk, is_constant, prepare
 from inrcodec.core.presets import EFFORTS
@@ -44,6 +45,11 @@ def encode_many(chunks: Sequence[Array], settings: Settings, *, device: str = "a
     for chunk in chunks:
         check_chunk(chunk)
     payloads: list[bytes | None] = [_without_field(chunk, settings) for chunk in chunks]
+    if settings.field == "mlp":
+        return [
+            payload or encode_chunk(chunk, settings, device) or _thresholded_payload(chunk, settings)
+            for payload, chunk in zip(payloads, chunks, strict=True)
+        ]
     prepared = {
         i: prepare(np.ascontiguousarray(chunk), settings.threshold)
         for i, chunk in enumerate(chunks)
@@ -98,6 +104,12 @@ def _without_field(chunk: Array, settings: Settings) -> bytes | None:
     if chunk.size < _SMALLEST:
         return encode_lossless(chunk)
     return None
+
+
+def _thresholded_payload(chunk: Array, settings: Settings) -> bytes:
+    """Constant or lossless, of what a threshold leaves of a chunk."""
+    kept = _thresholded(chunk, settings)
+    return _without_field(kept, settings) or encode_lossless(kept)
 
 
 def encode_lossless(chunk: Array) -> bytes:

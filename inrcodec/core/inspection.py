@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core.field_section import FieldSection, volume_digest
+from inrcodec.core.mlp.section import OUTPUT_BITS, MLPSection
 from inrcodec.core.payload import Field, Payload, Reader, Section
 from inrcodec.core.prepare import as_volume_shape
 from inrcodec.core.volume import VolumeModel
@@ -20,7 +21,7 @@ class PayloadInfo:
     Attributes:
         shape: voxels per axis, in array order.
         dtype: of the decoded chunk, byte order included.
-        field: ``constant``, ``lossless`` or ``local-fourier``.
+        field: ``constant``, ``lossless``, ``local-fourier`` or ``mlp``.
         scope: ``chunk`` (networks in the payload or the built-in prior) or ``volume``.
         target, target_value: the quality target the chunk was encoded for.
         nbytes: the payload's length.
@@ -28,7 +29,10 @@ class PayloadInfo:
         details: of a field: occupancy ``cell`` (voxels, or None) and which ``networks``; in chunk scope, or
             where the volume was given, also ``step``, ``offset`` and ``background`` (density units), ``box``
             of the field in the chunk seen as (d, h, w), ``block`` (voxels), ``grid`` (blocks per axis) and
-            ``coded_share`` of the frequency bands.
+            ``coded_share`` of the frequency bands. Of the
+            ``mlp`` field: ``widths`` of its layers, ``frequencies``, ``identifier`` (length), ``residual``,
+            ``weight_bits``, ``parameters`` (number), ``scale`` (density of the network's 1), and
+            ``networks``, the same in words.
     """
 
     shape: tuple[int, ...]
@@ -73,6 +77,8 @@ def inspect(data: bytes, *, volume: VolumeModel | None = None) -> PayloadInfo:
 
 
 def _details(payload: Payload, volume: VolumeModel | None) -> dict[str, Any]:
+    if payload.field == Field.MLP:
+        return _mlp_details(payload)
     if payload.field != Field.LOCAL_FOURIER:
         return {}
     data, shape = payload.section(Section.FIELD), as_volume_shape(payload.shape)
@@ -94,4 +100,19 @@ def _details(payload: Payload, volume: VolumeModel | None) -> dict[str, Any]:
         "coded_share": len(section.active) / layout.bands,
         "cell": cell,
         "networks": shared or own,
+    }
+
+
+def _mlp_details(payload: Payload) -> dict[str, Any]:
+    section = MLPSection.from_bytes(payload.section(Section.FIELD), payload.scope)
+    shape = section.shape
+    return {
+        "widths": shape.widths,
+        "frequencies": shape.frequencies,
+        "identifier": shape.identifier,
+        "residual": shape.residual,
+        "weight_bits": shape.weight_bits,
+        "parameters": shape.parameters,
+        "scale": section.unit * 2.0**OUTPUT_BITS,
+        "networks": str(shape),
     }

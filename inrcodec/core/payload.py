@@ -50,6 +50,7 @@ class Field(IntEnum):
     CONSTANT = 0
     LOSSLESS = 1
     LOCAL_FOURIER = 2
+    MLP = 3
 
 
 class Section(IntEnum):

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as _field
 from typing import TYPE_CHECKING, Literal
+
+from inrcodec.core.mlp.network import WEIGHT_BITS, NetworkSettings
 
 if TYPE_CHECKING:
     from inrcodec.core.volume import VolumeModel
 
-TargetKind = Literal["snr", "max_error", "ratio", "fsc"]
+TargetKind = Literal["none", "snr", "max_error", "ratio", "fsc"]
+FieldName = Literal["local-fourier", "mlp"]
+FIELDS = ("local-fourier", "mlp")
+TARGET_NAMES = ("snr", "max_error", "ratio", "fsc")
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,8 @@ class Target:
     and divided by the number of represented ones (those that differ from a background as common as 5 % of
     the voxels, or lie above the threshold). ``max_error``: density units, every voxel, in the output dtype.
     ``ratio``: original bytes over payload bytes. ``fsc``: correlation with the original in every Fourier
-    shell up to a resolution; of a volume, never of a chunk alone.
+    shell up to a resolution; of a volume, never of a chunk alone. ``none``: of the ``mlp`` field, whose quality
+    follows from its network.
     """
 
     kind: TargetKind = "snr"
@@ -66,17 +73,23 @@ class Settings:
     Attributes:
         target: the quality target.
         threshold: densities at or below it are not represented and decode to 0 (the seed paper's
-            threshold, arXiv 2512.12975); None represents every voxel.
+            threshold, arXiv 2512.12975); None represents every voxel, with the ``mlp`` field it is 0.
         effort: 0 (feed-forward with the built-in prior, needs no PyTorch) to 9 (the best).
         block: block length in voxels; None lets the encoder choose.
         volume: the volume's shared networks and step (volume scope); None is chunk scope.
+        field: ``"local-fourier"``, or ``"mlp"``, the network of the seed paper.
+        network: shape and training of that network; None is all defaults.
+        weight_bits: 8, 16 or 32 bits that its weights are stored with.
     """
 
-    target: Target = field(default_factory=Target)
+    target: Target = _field(default_factory=Target)
     threshold: float | None = None
     effort: int = 3
     block: int | None = None
     volume: VolumeModel | None = None
+    field: FieldName = "local-fourier"
+    network: NetworkSettings | None = None
+    weight_bits: int = 32
 
     def __post_init__(self) -> None:
         if isinstance(self.effort, bool) or not isinstance(self.effort, int) or not 0 <= self.effort <= 9:
@@ -85,3 +98,13 @@ class Settings:
             raise ValueError(f"block must be between 4 and 64 voxels, got {self.block}")
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise ValueError(f"threshold must be finite, got {self.threshold}")
+        if self.field == "mlp" and self.threshold is None:
+            object.__setattr__(self, "threshold", 0.0)
+        if self.field not in FIELDS:
+            raise ValueError(f"field must be one of {', '.join(FIELDS)}, got {self.field!r}")
+        if self.weight_bits not in WEIGHT_BITS:
+            raise ValueError(f"weight_bits must be 8, 16 or 32, got {self.weight_bits!r}")
+        if (self.field == "mlp") != (self.target.kind == "none"):
+            raise ValueError(f"a target of {self.target.kind} does not go with field={self.field!r}")
+        if self.field == "mlp" and self.volume is not None:
+            raise ValueError("field='mlp' trains a network for each chunk: it has no volume scope")
