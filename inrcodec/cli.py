@@ -1,5 +1,5 @@
 """The command line: ``inrcodec compress``, ``decompress``, ``info``, ``verify``, ``convert``,
-``references`` and ``demo``.
+``references``, ``pack``, ``unpack`` and ``demo``.
 
 Exit codes: 0 done, 1 the quality target is not met or the store was changed, 2 bad usage or input (one line
 on the standard error), 130 interrupted.
@@ -11,13 +11,14 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TextIO
 
-from inrcodec import convert_command
+from inrcodec import convert_command, pack_cli
 
 OK, NOT_MET, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
-_EXTRA = "the command line needs more packages: pip install 'inrcodec[mrc]'"
+_EXTRA = "the command line needs more packages: pip install 'inrcodec[mrc,pack]'"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("map", metavar="MAP", help="file to make; .gz and .bz2 are compressed")
     sub.add_argument("--overwrite", action="store_true", help="replace MAP")
 
-    sub = command("info", _info, "Say what a store holds, without decoding it.")
+    sub = command("info", _info, "Say what a store or a packed file holds, without decoding it.")
     sub.add_argument("store", metavar="STORE")
 
     sub = command("verify", _verify, "Compare a store with its map; exit code 1 when the target is not met.")
@@ -128,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--permissive", action="store_true", help="read maps that break the MRC standard")
 
     convert_command.add(commands)  # and references
+    pack_cli.add_commands(command)
 
     sub = command("demo", _demo, "Compress a generated map, read it back, and compare with other codecs.")
     sub.add_argument("--size", type=int, default=96, metavar="N", help="voxels per axis (default: 96)")
@@ -175,6 +177,9 @@ def _decompress(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     from inrcodec import report, store
 
+    if Path(options.store).is_file():
+        print("\n".join(pack_cli.description(options.store)))
+        return OK
     print("\n".join(report.description(store.describe(options.store))))
     return OK
 

@@ -112,7 +112,7 @@ def fit(
         choices=replace(choices, made=(*made, *trained)),
     )
     if settings.target.kind == "snr" and choices.traits.voxels <= WHOLE:
-        model = _settle(backend, volume, boxes, unit, settings, model, budget / share)
+        model = settle(backend, volume, boxes, unit, settings, model, budget / share)
     report(1.0)
     return model
 
@@ -256,7 +256,7 @@ def _train(
     return network, step, [training, kept]
 
 
-def _settle(
+def settle(
     backend: Backend,
     volume: Any,
     boxes: list[Any],

@@ -79,7 +79,7 @@ class FixedNetwork:
         planes = flat.astype(f"<i{size}").view(np.uint8).reshape(-1, size)
         return zlib.compress(bytes(out) + np.ascontiguousarray(planes.T).tobytes(), 9)
 
-    @property
+    @cached_property
     def digest(self) -> int:
         """CRC-32 of the weights section, which payloads of volume scope carry."""
         return zlib.crc32(self.data)
@@ -108,7 +108,9 @@ class FixedNetwork:
         for n, m in shape.layers:
             weights.append(flat[start : start + n * m].reshape(n, m))
             start += n * m
-        return cls(shape, tuple(weights), tuple(biases), tuple(scales))
+        network = cls(shape, tuple(weights), tuple(biases), tuple(scales))
+        network.__dict__["data"] = bytes(data)  # as it came: its digest is of these bytes
+        return network
 
     def evaluate(
         self,

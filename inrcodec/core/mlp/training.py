@@ -123,7 +123,7 @@ class _Run:
         self.settings = settings
         self.device = torch.device(device)
         self.step, self.loss, self.stale = 0, math.inf, 0
-        start = _initial(settings, points.files) if state is None else state.parameters
+        start = initial_parameters(settings, points.files) if state is None else state.parameters
         self.parameters = [
             torch.tensor(p, dtype=torch.float32, device=self.device, requires_grad=True) for p in start
         ]
@@ -237,7 +237,7 @@ def encode(position: torch.Tensor, frequencies: int) -> torch.Tensor:
     return torch.cat([position[:, :, None], waves], dim=2).flatten(1)
 
 
-def _initial(settings: NetworkSettings, files: int) -> list[Array]:
+def initial_parameters(settings: NetworkSettings, files: int) -> list[Array]:
     """Weights and biases of every layer in turn, then the identifiers, (files, identifier), all float32.
 
     Weights are drawn as He et al. 2015 do for rectified linear units, a quarter as large where the layer has a

@@ -55,6 +55,18 @@ def largest_density(densities: Array, occupied: Array) -> float:
     return float(np.abs(values).max(initial=0.0))
 
 
+def check_scale(scale: float) -> None:
+    """Refuse a largest density that the format cannot hold.
+
+    Raises:
+        ValueError: it is too small or too large.
+    """
+    if not _LEAST_SCALE < scale <= MAX_DENSITY:
+        raise ValueError(
+            f"a largest density of {scale:g} is not between {_LEAST_SCALE:g} and {MAX_DENSITY:g}"
+        )
+
+
 def encode_chunk(chunk: Array, settings: Settings, device: str) -> bytes | None:
     """The payload of a chunk; None where there is nothing for a network to represent.
 
