@@ -210,8 +210,8 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
             raise TypeError("the volume to fit is given once, as the first argument")
         if settings.get("field", "local-fourier") != "local-fourier":
             raise ValueError(
-                f"field={settings['field']!r} has no volume scope: it trains a network for each chunk; one network "
-                "for many files is inrcodec pack"
+                f"field={settings['field']!r} has no volume scope: it trains a network for each chunk; "
+                "inrcodec pack trains one for many files"
             )
         device = parse_device("device", settings.pop("device", "auto"), "auto")
         decode_device = settings.pop("decode_device", "numpy")

@@ -111,7 +111,8 @@ def _refuse_for_mlp(given: Mapping[str, Any], effort: int) -> None:
     for name, value in given.items():
         if value is not None:
             why = (
-                "has no quality target: its size follows from network and weight_bits, its error from training"
+                "has no quality target: its size follows from network and weight_bits, its error is what "
+                "training leaves"
                 if name in TARGET_NAMES
                 else "trains one network for each chunk"
             )

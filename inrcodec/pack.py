@@ -1,8 +1,8 @@
-"""Many MRC maps into one file and back: one model for all of them (arXiv:2512.12975).
+"""Many MRC maps into one file and back: one model for all of them.
 
-``mlp``: maps -> occupancy and (x, y, z, density) pairs in HDF5 -> one network with an identifier for each map ->
-container; and back: identifier and occupied voxels -> densities -> map. ``local-fourier`` shares its context
-network in the same container. Needs the ``mrc`` and ``pack`` extras.
+``mlp``: maps -> occupancy and (x, y, z, density) pairs in HDF5 -> one network with an identifier for each
+map -> container; and back: identifier and occupied voxels -> densities -> map. ``local-fourier`` shares its
+context network in the same container. Needs the ``mrc`` and ``pack`` extras.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ def pack(
 ) -> Result:
     """Pack MRC maps into one file that shares a model.
 
-    The file appears under its name when it is complete. With ``mlp``, training points and checkpoints are kept
-    in a hidden directory beside it until then; after an interruption the same call goes on from the last
-    checkpoint.
+    The file appears under its name when it is complete. With ``mlp``, training points and checkpoints are
+    kept in a hidden directory beside it until then; after an interruption the same call goes on from the
+    last checkpoint.
 
     Args:
         sources: MRC files, see :func:`inrcodec.mrc.open_volume`, also for ``permissive``.
@@ -124,8 +124,8 @@ def pack(
 
     Raises:
         OSError: a map cannot be read, or ``output`` exists.
-        ValueError, TypeError: a map or a setting makes no sense, two maps have one name, or an interrupted run
-            with other maps or settings is in the way.
+        ValueError, TypeError: a map or a setting makes no sense, two maps have one name, or an interrupted
+            run with other maps or settings is in the way.
     """
     settings = parse_settings(
         snr, max_error, None, threshold, effort, field=field, network=network, weight_bits=weight_bits
@@ -264,9 +264,7 @@ def _pack_mlp(
     assert settings.threshold is not None  # Settings sees to it
     network, name = resolve_network(settings.network, device)
     files = [(source_name, _sha256(source)) for source_name, source in zip(names, sources, strict=True)]
-    mark = checkpoints.fingerprint(
-        network, settings.weight_bits, files=files, threshold=settings.threshold
-    )
+    mark = checkpoints.fingerprint(network, settings.weight_bits, files=files, threshold=settings.threshold)
     _claim(work, mark)
     points_path, state_path = work / "points.h5", work / "checkpoint.npz"
     if not points_path.exists():

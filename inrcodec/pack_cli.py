@@ -26,7 +26,10 @@ def add_commands(command: Command) -> None:
         "--threshold", type=float, metavar="T", help="densities at or below it are stored as 0 (mlp: 0)"
     )
     sub.add_argument(
-        "--network", metavar="JSON", type=_mapping, help='mlp: for example \'{"widths": [64, 32], "steps": 500}\''
+        "--network",
+        metavar="JSON",
+        type=_mapping,
+        help='mlp: for example \'{"widths": [64, 32], "steps": 500}\'',
     )
     sub.add_argument("--weight-bits", type=int, choices=(8, 16, 32), help="mlp: of a weight (default: 32)")
     target = sub.add_mutually_exclusive_group()

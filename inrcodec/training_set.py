@@ -1,8 +1,8 @@
 """Training points of MRC maps in a chunked HDF5 file, written and read in parts so that memory stays bounded.
 
 Of the seed paper (arXiv:2512.12975): coordinates normalised to [-1, 1] and their densities as pairs in HDF5
-chunks of at most a million points. Points lie in random order, of all files together: a training step sees the
-whole of every map, and the first points serve as validation set. Needs h5py.
+chunks of at most a million points. Points lie in random order, of all files together: a training step sees
+the whole of every map, and the first points serve as validation set. Needs h5py.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class TrainingSet:
             pairs, files = self._file.get("pairs"), self._file.get("files")
             for data, shape, dtype in ((pairs, (4,), "f4"), (files, (), "u2")):
                 if not isinstance(data, h5py.Dataset) or data.shape[1:] != shape or data.dtype != dtype:
-                    raise ValueError(f"{path} is not a training set: no pairs of float32 or no files of uint16")
+                    raise ValueError(
+                        f"{path} is not a training set: no pairs of float32 or no files of uint16"
+                    )
             if len(pairs) != len(files) or pairs.chunks is None or pairs.chunks[0] > CHUNK_POINTS:
                 raise ValueError(f"{path} is not a training set: {pairs.shape} pairs, {files.shape} files")
             self._pairs, self._files = pairs, files
@@ -133,8 +135,9 @@ def write_training_set(
     """Write the points of volumes (arrays of 1 to 4 dimensions, read by sections) in random order.
 
     The file is ``pairs``, (n, 4) float32 of x, y, z and density over the file's largest, and ``files``, (n,)
-    uint16; both in chunks of at most ``chunk_points``; and ``scales``, (volumes,) float64. Points are dealt out to the chunks at random as the
-    volumes are read once; the order inside a chunk is left to the training.
+    uint16; both in chunks of at most ``chunk_points``; and ``scales``, (volumes,) float64. Points are dealt
+    out to the chunks at random as the volumes are read once; the order inside a chunk is left to the
+    training.
 
     Returns:
         A summary of each volume.
@@ -168,8 +171,8 @@ def write_training_set(
 class ShuffledWriter:
     """Writes points in random order into HDF5, each batch dealt out to all chunks.
 
-    How many points of a batch a chunk gets is drawn from the multivariate hypergeometric distribution, so that
-    every chunk is a random sample of all points and all are full in the end.
+    How many points of a batch a chunk gets is drawn from the multivariate hypergeometric distribution, so
+    that every chunk is a random sample of all points and all are full in the end.
     """
 
     def __init__(

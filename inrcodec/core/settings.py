@@ -26,8 +26,8 @@ class Target:
     and divided by the number of represented ones (those that differ from a background as common as 5 % of
     the voxels, or lie above the threshold). ``max_error``: density units, every voxel, in the output dtype.
     ``ratio``: original bytes over payload bytes. ``fsc``: correlation with the original in every Fourier
-    shell up to a resolution; of a volume, never of a chunk alone. ``none``: of the ``mlp`` field, whose quality
-    follows from its network.
+    shell up to a resolution; of a volume, never of a chunk alone. ``none``: of the ``mlp`` field, whose
+    quality follows from its network.
     """
 
     kind: TargetKind = "snr"

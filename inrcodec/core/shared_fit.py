@@ -46,8 +46,8 @@ def fit_shared(
 ) -> list[VolumeModel]:
     """Models of volumes that share their weights; step, block and cell are each volume's own.
 
-    Every volume is fitted by itself first. Then one network is trained on samples of all, each in units of its
-    own step: so a latent means the same everywhere, whatever the densities.
+    Every volume is fitted by itself first. Then one network is trained on samples of all, each in units of
+    its own step: so a latent means the same everywhere, whatever the densities.
 
     Args:
         volumes: arrays.

@@ -1,9 +1,9 @@
 """The network in whole numbers: as it is stored, and as it is evaluated.
 
-Float weights become whole numbers of 8, 16 or 32 bits with one float32 scale for every unit of a layer; inputs,
-activations and biases are whole numbers of 2^-14. All products and sums of a layer then stay below 2^53, so a
-float64 matrix product is exact in any order: NumPy and PyTorch, on a CPU or a GPU, give the same densities.
-Weights of 32 bits are taken in two halves of 16.
+Float weights become whole numbers of 8, 16 or 32 bits with one float32 scale for every unit of a layer;
+inputs, activations and biases are whole numbers of 2^-14. All products and sums of a layer then stay below
+2^53, so a float64 matrix product is exact in any order: NumPy and PyTorch, on a CPU or a GPU, give the same
+densities. Weights of 32 bits are taken in two halves of 16.
 """
 
 from __future__ import annotations

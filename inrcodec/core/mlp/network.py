@@ -4,10 +4,10 @@ Source: arXiv:2512.12975. What it leaves open, and how it is read here:
 
 * *Nine layers of widths 2048, 1024, 512, 256, 1.* Nine linear layers: two of each width, one after the other,
   and the one of width 1 that gives the density. From 127 inputs that is 8,591,105 weights and biases.
-* *Residual connections.* A layer's input is added to its sum, before the activation. ``"alternate"``: at every
-  second hidden layer, which is the second of each width, so shapes agree. ``"full"``: at every hidden layer
-  but the first; where widths differ, as many units as both have are added (option A of He et al. 2016,
-  "Deep residual learning for image recognition"). ``"none"``: nowhere.
+* *Residual connections.* A layer's input is added to its sum, before the activation. ``"alternate"``: at
+  every second hidden layer, which is the second of each width, so shapes agree. ``"full"``: at every hidden
+  layer but the first; where widths differ, as many units as both have are added (option A of He et al.
+  2016, "Deep residual learning for image recognition"). ``"none"``: nowhere.
 * *Activation.* Rectified linear units in hidden layers, none at the output.
 * *Coordinates.* From -1 at the first voxel of each axis to 1 at its last. The encoding is sin(2^k pi x) and
   cos(2^k pi x), as Mildenhall et al. 2020 (NeRF) define it.

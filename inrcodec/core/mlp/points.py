@@ -28,7 +28,7 @@ class Points(Protocol):
     part: int
 
     def read(self, start: int, stop: int) -> tuple[Array, Array]:
-        """(n, 4) float32 of x, y, z (-1 to 1) and density (largest magnitude 1), and (n,) numbers of files."""
+        """(n, 4) float32 of x, y, z (-1 to 1) and density (at most 1), and (n,) numbers of files."""
         ...
 
 

@@ -1,9 +1,10 @@
 """Training of the coordinate network: weighted loss, Adam, early stopping, states that can be kept.
 
-The loss of the seed paper is a mean squared error with weights that are quadratic in density and three times as
-large where the error is in its top tenth. With densities divided by their largest magnitude, the weight of a
-point is ``floor + density^2``; ``floor`` keeps points of little density from having no say at all. The
-validation loss has the weights by density only, so that looks can be compared. Needs PyTorch.
+The loss of the seed paper is a mean squared error with weights that are quadratic in density and three
+times as large where the error is in its top tenth (of a batch). With densities divided by their largest
+magnitude, the weight of a point is ``floor + density^2``; ``floor`` keeps points of little density from
+having no say at all. The validation loss has the weights by density only, so that looks can be compared.
+Needs PyTorch.
 """
 
 from __future__ import annotations
@@ -134,7 +135,8 @@ class _Run:
         held = held_out(points.count, settings.validation)
         # the held-out points, or of so few that none are held out, all
         self.validation = points.read(0, held or min(points.count, _LOOK))
-        assert settings.batch is not None and settings.steps is not None
+        assert settings.batch is not None  # train sees to it
+        assert settings.steps is not None
         self.batches = batches(points, held, settings.batch, settings.seed, self.step, settings.steps)
 
     def advance(self, steps: int) -> None:
@@ -240,8 +242,9 @@ def encode(position: torch.Tensor, frequencies: int) -> torch.Tensor:
 def initial_parameters(settings: NetworkSettings, files: int) -> list[Array]:
     """Weights and biases of every layer in turn, then the identifiers, (files, identifier), all float32.
 
-    Weights are drawn as He et al. 2015 do for rectified linear units, a quarter as large where the layer has a
-    residual connection (its sum grows without), identifiers from a normal distribution of 0.1; biases are 0.
+    Weights are drawn as He et al. 2015 do for rectified linear units, a quarter as large where the layer
+    has a residual connection (its sum grows without), identifiers from a normal distribution of 0.1; biases
+    are 0.
     """
     rng = np.random.default_rng(settings.seed)
     out: list[Array] = []

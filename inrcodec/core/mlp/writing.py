@@ -50,7 +50,7 @@ def resolve_network(settings: NetworkSettings | None, device: str) -> tuple[Netw
 
 
 def largest_density(densities: Array, occupied: Array) -> float:
-    """The largest magnitude of the occupied voxels: what a network's 1 stands for; 0 where none is occupied."""
+    """The largest magnitude of the occupied voxels, a network's 1; 0 where none is occupied."""
     values = densities[occupied].astype(np.float64)
     return float(np.abs(values).max(initial=0.0))
 
