@@ -19,6 +19,7 @@ from inrcodec.core.fields.layout import MAX_BLOCK
 from inrcodec.core.mlp.fixed import FixedNetwork, inflated
 from inrcodec.core.mlp.section import Shape
 from inrcodec.core.payload import (
+    MAX_DENSITY,
     MAX_NDIM,
     MAX_VOXELS,
     Field,
@@ -28,7 +29,7 @@ from inrcodec.core.payload import (
     dtype_from_code,
     pack_varint,
 )
-from inrcodec.core.volume import VolumeModel
+from inrcodec.core.volume import VolumeModel, unchanged_weights
 
 MAGIC = b"INRP"
 VERSION = 1
@@ -49,6 +50,8 @@ class PackedMap:
         shape, dtype: of the densities as the file has them, byte order included.
         chunk_shape: voxels per axis of a chunk; those at the far ends are cut.
         payloads: one for each chunk, in C order of the chunks.
+        step, block: quantiser step (density units) and nominal block length (voxels) of a ``local-fourier``
+            map; 0 with ``mlp``.
     """
 
     name: str
@@ -58,6 +61,8 @@ class PackedMap:
     dtype: np.dtype[Any]
     chunk_shape: tuple[int, ...]
     payloads: tuple[bytes, ...]
+    step: float = 0.0
+    block: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +72,7 @@ class Container:
     Attributes:
         field: of all payloads that have one: ``mlp`` or ``local-fourier``.
         shared: the network's bytes: of ``mlp`` its shape and weights section, of ``local-fourier`` the number
-            of the prior and the weights.
+            of the prior and, where they are not the prior's, the weights.
         maps: in the order they were packed.
     """
 
@@ -82,12 +87,11 @@ class Container:
         shape = Shape.read(reader)
         return FixedNetwork.from_bytes(reader.rest(), shape)
 
-    @cached_property
-    def model(self) -> VolumeModel:
-        """The shared weights of the ``local-fourier`` field; payloads carry their step, block and cell."""
+    def model(self, packed: PackedMap) -> VolumeModel:
+        """The shared weights of the ``local-fourier`` field, with a map's own step and block."""
         reader = Reader(self.shared)
         prior = reader.varint()
-        return VolumeModel(1.0, MAX_BLOCK, reader.rest(), prior)
+        return VolumeModel(packed.step, packed.block, reader.rest() or unchanged_weights(), prior)
 
     def to_bytes(self) -> bytes:
         """The whole file.
@@ -109,6 +113,8 @@ class Container:
             out += bytes([dtype_code(packed.dtype), len(packed.shape)])
             for n in (*packed.shape, *packed.chunk_shape):
                 out += pack_varint(n)
+            if self.field == Field.LOCAL_FOURIER:
+                out += struct.pack("<dB", packed.step, packed.block)
             for payload in packed.payloads:
                 out += pack_varint(len(payload)) + payload
         out += struct.pack("<I", zlib.crc32(out))
@@ -136,7 +142,7 @@ class Container:
         count = reader.varint()
         if not 1 <= count <= MAX_FILES:
             raise PayloadError(f"a container of {count} maps, the format holds 1 to {MAX_FILES}")
-        maps = tuple(_read_map(reader) for _ in range(count))
+        maps = tuple(_read_map(reader, Field(view[5])) for _ in range(count))
         reader.end()
         try:
             check_names([packed.name for packed in maps])
@@ -162,7 +168,7 @@ def check_names(names: list[str]) -> None:
         seen.add(name.casefold())
 
 
-def _read_map(reader: Reader) -> PackedMap:
+def _read_map(reader: Reader, field: Field) -> PackedMap:
     length = reader.varint()
     if length > MAX_NAME:
         raise PayloadError(f"a name of {length} bytes, at most {MAX_NAME}")
@@ -181,11 +187,15 @@ def _read_map(reader: Reader) -> PackedMap:
         raise PayloadError(f"shape {shape}: a map has 1 to {MAX_MAP_VOXELS} voxels")
     if not 1 <= math.prod(chunk_shape) <= MAX_VOXELS:
         raise PayloadError(f"chunk shape {chunk_shape}: a chunk has 1 to {MAX_VOXELS} voxels")
+    step, block = 0.0, 0
+    if field == Field.LOCAL_FOURIER:
+        step, block = reader.f64(), reader.u8()
+        if not (0 < step <= MAX_DENSITY and 1 <= block <= MAX_BLOCK):  # written so that NaN fails
+            raise PayloadError(f"{name}: step {step} or block length {block} makes no sense")
     chunks = math.prod(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))
     # a list grows with what is really there, however many chunks are claimed
     payloads = []
     for _ in range(chunks):
         payloads.append(reader.take(reader.varint()))
-    return PackedMap(
-        name, headers[:HEADER_BYTES], headers[HEADER_BYTES:], shape, dtype, chunk_shape, tuple(payloads)
-    )
+    header, extended_header = headers[:HEADER_BYTES], headers[HEADER_BYTES:]
+    return PackedMap(name, header, extended_header, shape, dtype, chunk_shape, tuple(payloads), step, block)

@@ -218,7 +218,7 @@ def decode_map(
     if described != packed.shape:
         raise PayloadError(f"{packed.name}: shape {packed.shape}, its MRC header says {described}")
     network = container.network if container.field == Field.MLP else None
-    model = container.model if container.field == Field.LOCAL_FOURIER else None
+    model = container.model(packed) if container.field == Field.LOCAL_FOURIER else None
     boxes = list(chunk_boxes(packed.shape, packed.chunk_shape))
     parsed = [Payload.from_bytes(data) for data in packed.payloads]
     for payload, box in zip(parsed, boxes, strict=True):
@@ -243,7 +243,7 @@ def shared_words(container: Container) -> str:
     """The shared network in words."""
     if container.field == Field.MLP:
         return str(container.network.shape)
-    model = container.model
+    model = container.model(container.maps[0])
     return f"{len(model.weights)} bytes" if model.changed else f"that of prior {model.prior}"
 
 
@@ -322,7 +322,7 @@ def _pack_local_fourier(
     shapes = [_chunk_shape(volume, chunks) for volume in volumes]
     data = [volume.data for volume in volumes]
     models = fit_shared(data, settings, shapes, device=device, progress=bind(progress, "training"))
-    shared = pack_varint(models[0].prior) + models[0].weights
+    shared = pack_varint(models[0].prior) + (models[0].weights if models[0].changed else b"")
     entries, packed = [], []
     for name, volume, model, shape in zip(names, volumes, models, shapes, strict=True):
         entry, quality = _encode(name, volume, replace(settings, volume=model), shape, shared, device)
@@ -350,20 +350,27 @@ def _encode(
         for start in range(0, len(boxes), batch):
             some = [np.ascontiguousarray(volume.data[box]) for box in boxes[start : start + batch]]
             payloads += encode_many(some, settings, device=device)
-        entry = _entry(name, volume, chunk_shape, payloads)
+        assert settings.volume is not None
+        model = settings.volume
+        entry = _entry(name, volume, chunk_shape, payloads, model.step, model.block)
         decoded = decode_map(Container(Field.LOCAL_FOURIER, shared, (entry,)), entry)
         quality = measure(volume.data, decoded, settings.threshold)
-        if settings.volume is None or settings.target.kind != "snr" or len(tried) == _CORRECTIONS:
+        if settings.target.kind != "snr" or len(tried) == _CORRECTIONS:
             return entry, quality
         if quality.meets(settings.target, 0.0) or not np.isfinite(quality.snr):
             return entry, quality
-        tried.append((settings.volume.step, quality.snr))
+        tried.append((model.step, quality.snr))
         step = short_step(rescaled_step(settings.target, tried))
-        settings = replace(settings, volume=replace(settings.volume, step=step))
+        settings = replace(settings, volume=replace(model, step=step))
 
 
 def _entry(
-    name: str, volume: MRCVolume, chunk_shape: tuple[int, ...], payloads: Sequence[bytes]
+    name: str,
+    volume: MRCVolume,
+    chunk_shape: tuple[int, ...],
+    payloads: Sequence[bytes],
+    step: float = 0.0,
+    block: int = 0,
 ) -> PackedMap:
     data = volume.data
     return PackedMap(
@@ -374,6 +381,8 @@ def _entry(
         data.dtype,
         chunk_shape,
         tuple(payloads),
+        step,
+        block,
     )
 
 

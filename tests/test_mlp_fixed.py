@@ -76,7 +76,7 @@ def test_largest_sums_stay_exact() -> None:
     weights[1][0, 0] -= 1
     scales = (np.full(4096, 2.0**10, np.float32), np.full(4096, 2.0**-60, np.float32), np.ones(1, np.float32))
     pushed = FixedNetwork(network.shape, weights, network.biases, scales)
-    halves, scale, _ = pushed._layers(get_backend("numpy"))[1]
+    halves, _, _ = pushed._layers(get_backend("numpy"))[1]
     value = np.full((1, 4096), ACTIVATION_MAX)
     high, low = ((value @ half)[0] for half in halves)
     assert max(high.max(), low.max()) < 2**53
