@@ -42,7 +42,7 @@ def random_network(
     identifier: int = 3,
     residual: str = "none",
     weight_bits: int = 16,
-    seed: int = 0,
+    seed: int = 9,
 ) -> FixedNetwork:
     """A network of random weights."""
     shape = Shape(widths, frequencies, identifier, residual, weight_bits)
