@@ -19,18 +19,19 @@ import numpy as np
 
 from inrcodec.core.mlp.network import NetworkSettings
 from inrcodec.core.mlp.training import Trained, train
-from inrcodec.training_set import ShuffledWriter, TrainingSet
+from inrcodec.training_set import CHUNK_POINTS, ShuffledWriter, TrainingSet
 
 _MIB = 2**20
-_BATCH = 65_536  # points of a step, and of a write
+_BATCH = 65_536  # points of a step
+_WRITTEN = 2**19  # points at once
 
 
-def write_points(path: Path, count: int) -> int:
+def write_points(path: Path, count: int, chunk_points: int = CHUNK_POINTS) -> int:
     """A training set of random positions in a smooth density; returns its bytes."""
     rng = np.random.default_rng(0)
-    with ShuffledWriter(path, count, [1.0]) as writer:
-        for start in range(0, count, 8 * _BATCH):
-            n = min(8 * _BATCH, count - start)
+    with ShuffledWriter(path, count, [1.0], chunk_points) as writer:
+        for start in range(0, count, _WRITTEN):
+            n = min(_WRITTEN, count - start)
             pairs = np.empty((n, 4), np.float32)
             pairs[:, :3] = rng.uniform(-1, 1, (n, 3))
             pairs[:, 3] = np.exp(-3 * np.square(pairs[:, :3]).sum(axis=1))
@@ -38,13 +39,13 @@ def write_points(path: Path, count: int) -> int:
     return path.stat().st_size
 
 
-def one_pass(path: Path) -> Trained:
+def one_pass(path: Path, batch: int = _BATCH) -> Trained:
     """Train a narrow network on every point of a set once."""
     with TrainingSet(path) as points:
         settings = NetworkSettings(
-            widths=(16, 8), layers=5, identifier=4, frequencies=2, batch=_BATCH, patience=10**9
+            widths=(16, 8), layers=5, identifier=4, frequencies=2, batch=batch, patience=10**9
         )
-        steps = max(1, points.count // _BATCH)
+        steps = max(1, points.count // batch)
         network = NetworkSettings.from_config({**settings.to_config(), "steps": steps, "interval": steps})
         return train(points, network, 32, device="cpu")
 

@@ -63,14 +63,17 @@ def load_state(path: str | os.PathLike[str], settings: NetworkSettings, files: i
     """
     shapes = [array.shape for array in initial_parameters(settings, files)]
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if archive["mark"].tobytes().decode(errors="replace") != mark:
-                raise ValueError(f"{path} is of a training with other files or settings")
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            found = archive["mark"].tobytes().decode(errors="replace")
             step, stale = (int(n) for n in archive["numbers"])
             loss = float(archive["loss"][0])
             groups = [[archive[f"{group}_{i}"] for i in range(len(shapes))] for group in _GROUPS]
-    except (KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except KeyError as error:
+        raise ValueError(f"{path} is not a checkpoint of this network: {error}") from error
+    except (ValueError, IndexError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path} is not a checkpoint, or damaged: {error}") from error
+    if found != mark:
+        raise ValueError(f"{path} is of a training with other files or settings")
     for group in groups:
         if [array.shape for array in group] != shapes or any(array.dtype != np.float32 for array in group):
             raise ValueError(f"{path} holds arrays of other shapes than the network's")

@@ -110,6 +110,11 @@ def train(
             keep(run.state())
         report(run.step / settings.steps)
     report(1.0)
+    if not math.isfinite(run.loss):
+        raise ValueError(
+            f"training diverged: no finite validation loss in {run.step} steps; "
+            f"a learning_rate below {settings.learning_rate:g} may help"
+        )
     shape = Shape.of(settings, weight_bits)
     best = [array.astype(np.float64) for array in run.best]
     network = FixedNetwork.from_float(shape, best[0:-1:2], best[1:-1:2])
