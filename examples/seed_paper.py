@@ -25,7 +25,7 @@ from inrcodec.training_set import TrainingSet, write_training_set
 THRESHOLD = 0.0
 # The paper's: NetworkSettings().resolved("cuda"). This one learns a 24^3 map in seconds on a CPU.
 settings = NetworkSettings(
-    widths=(64, 48, 32, 16), frequencies=2, identifier=8, steps=1000, batch=1024, learning_rate=4e-3
+    widths=(64, 48, 32, 16), frequencies=2, identifier=8, steps=500, batch=1024, learning_rate=4e-3
 )
 
 with tempfile.TemporaryDirectory() as folder:

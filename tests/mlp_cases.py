@@ -15,7 +15,7 @@ LEARNS: dict[str, Any] = {
     "widths": [64, 48, 32, 16],
     "frequencies": 2,
     "identifier": 8,
-    "steps": 1000,
+    "steps": 500,
     "batch": 1024,
     "learning_rate": 4e-3,
 }

@@ -13,7 +13,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from inrcodec.core import PayloadError, Settings, Target, VolumeModel, decode_many, decode_region, encode_many
-from inrcodec.core.decoder import dequantise, to_dtype
+from inrcodec.core.decoder import dequantise
 from inrcodec.core.payload import Field, Payload, Section
 from inrcodec.core.prior import prior
 
@@ -204,20 +204,3 @@ def test_dequantised_latents() -> None:
     latents = np.array([[0, 1, -1, 2, -2, 3, -50]])
     out = dequantise(latents, np.array([-5, 3, 7]))
     assert out.tolist() == [[0, 59, -59, 131, -131, 199, -3207]]
-
-
-@pytest.mark.parametrize(
-    ("dtype", "densities", "expected"),
-    [
-        ("int8", [-200, -0.5, 0.5, 1.5, 126.6, 300], [-128, 0, 0, 2, 127, 127]),
-        ("uint8", [-3, 0.49, 254.5, 255.5], [0, 0, 254, 255]),
-        ("uint16", [-1, 65535.4, 1e9], [0, 65535, 65535]),
-        ("float16", [-1e6, 1e6, 65504.0], [-65504, 65504, 65504]),
-        ("float32", [1e300, -1e300], [np.finfo("f4").max, -np.finfo("f4").max]),
-        (">f8", [1e300, -0.1], [1e300, -0.1]),
-    ],
-)
-def test_densities_are_rounded_and_clipped(dtype: str, densities: list[float], expected: list[float]) -> None:
-    out = to_dtype(np.array(densities, float), np.dtype(dtype))
-    assert out.dtype == np.dtype(dtype)
-    assert out.tolist() == expected

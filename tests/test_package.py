@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -118,3 +119,44 @@ def test_serializer_on_zarr_2_says_what_it_needs() -> None:
             INRCodec().serializer()
     else:
         assert INRCodec().serializer() == inrcodec.INRSerializer()
+
+
+@pytest.mark.needs_torch
+def test_decoding_an_mlp_without_torch(tmp_path: Path, chunk: np.ndarray) -> None:
+    codec = INRCodec(field="mlp", network={"widths": [8], "layers": 3, "steps": 2}, device="cpu")
+    (tmp_path / "payload").write_bytes(codec.encode(chunk))
+    run(
+        WITHOUT_TORCH + "import inrcodec, numpy\n"
+        "payload = open(sys.argv[1], 'rb').read()\n"
+        "numpy.save(sys.argv[2], inrcodec.decode(payload))\n"
+        "try:\n"
+        "    inrcodec.INRCodec(field='mlp').encode(numpy.random.default_rng(0).normal(size=(8, 8, 8)))\n"
+        "except ImportError as error:\n"
+        "    assert 'inrcodec[train]' in str(error), error\n"
+        "else:\n"
+        "    raise SystemExit('encoded without training')",
+        tmp_path / "payload",
+        tmp_path / "out.npy",
+    )
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "out.npy"), codec.decode((tmp_path / "payload").read_bytes())
+    )
+
+
+@pytest.mark.needs_torch
+def test_example_of_the_seed_paper() -> None:
+    """The pipeline on a small generated map: the share of the paper, 88 %."""
+    pytest.importorskip("mrcfile")
+    pytest.importorskip("h5py")
+    example = (Path(__file__).parent.parent / "examples" / "seed_paper.py").read_text()
+    said = run(example)
+    share = float(re.search(r"([\d.]+)% of the voxels above 0.1", said)[1])
+    assert share >= 88
+    assert "'occupancy'" in said
+
+
+@pytest.mark.needs_torch
+def test_example() -> None:
+    pytest.importorskip("zarr.abc.codec", reason="the example writes format 3 too")
+    example = Path(__file__).parent.parent / "examples" / "zarr_roundtrip.py"
+    assert "format 3" in run(example.read_text())

@@ -22,6 +22,7 @@ import numpy as np
 
 from inrcodec import core
 from inrcodec.core import Settings, Target, VolumeModel
+from inrcodec.core.mlp.network import NetworkSettings
 from inrcodec.synthetic import generate
 
 HERE = Path(__file__).resolve().parent
@@ -112,6 +113,13 @@ def volume_model() -> VolumeModel:
     return core.fit(volume(), Settings(Target("snr", 25), effort=2), (16, 16, 16), device="cpu")
 
 
+def tiny_network() -> NetworkSettings:
+    """A network of the seed paper's kind that fits into a golden file."""
+    return NetworkSettings(
+        widths=(20, 12), layers=5, frequencies=3, identifier=4, steps=200, batch=256, learning_rate=0.01
+    )
+
+
 CASES: dict[str, Case] = {
     "constant-f4-big-endian": Case(
         lambda: np.full((3, 4, 5, 6), -1.25, ">f4"), Settings(effort=0), "constant", ("constant",)
@@ -157,6 +165,12 @@ CASES: dict[str, Case] = {
     ),
     "high-snr-f8": Case(
         lambda: particle((10, 11, 12), seed=12).astype(np.float64), Settings(Target("snr", 100), effort=0)
+    ),
+    "mlp-f4": Case(
+        lambda: particle((12, 13, 14), seed=15, mask="soft"),
+        Settings(Target("none", 0.0), field="mlp", network=tiny_network(), weight_bits=16),
+        "mlp",
+        ("field", "weights", "latents", "occupancy"),
     ),
     "line-i1": Case(lambda: integers("int8", (900,), 13), Settings(Target("snr", 15), effort=0)),
 }
