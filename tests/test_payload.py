@@ -158,7 +158,12 @@ class TestFrame:
         ]
         assert [s.name.lower() for s in sorted(Section)] == names
         assert [s.value for s in sorted(Section)] == list(range(1, 9))
-        assert [(f.name, f.value) for f in Field] == [("CONSTANT", 0), ("LOSSLESS", 1), ("LOCAL_FOURIER", 2)]
+        assert [(f.name, f.value) for f in Field] == [
+            ("CONSTANT", 0),
+            ("LOSSLESS", 1),
+            ("LOCAL_FOURIER", 2),
+            ("MLP", 3),
+        ]
 
 
 class TestReader:

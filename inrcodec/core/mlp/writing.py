@@ -76,8 +76,6 @@ def encode_chunk(chunk: Array, settings: Settings, device: str) -> bytes | None:
     Raises:
         ImportError: PyTorch is not installed.
     """
-    from inrcodec.core.mlp.training import train
-
     assert settings.threshold is not None  # Settings sees to it
     threshold = settings.threshold
     volume = np.ascontiguousarray(chunk).reshape(as_volume_shape(chunk.shape))
@@ -86,6 +84,8 @@ def encode_chunk(chunk: Array, settings: Settings, device: str) -> bytes | None:
     if max(volume.shape) > MAX_SIDE or not _LEAST_SCALE < scale <= MAX_DENSITY:
         return None
     network, name = resolve_network(settings.network, device)
+    from inrcodec.core.mlp.training import train
+
     with np.errstate(invalid="ignore"):
         pairs = slab_pairs(volume.astype(np.float64) / scale, occupied, volume.shape, 0)
     np.random.default_rng(network.seed).shuffle(pairs)
