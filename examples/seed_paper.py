@@ -2,7 +2,8 @@
 
     python examples/seed_paper.py [MAP] [BACK]
 
-Without MAP it makes a small one. ``inrcodec pack MAP... -o set.inr`` does the same for many maps in one go.
+Without MAP it makes a small one. ``inrcodec pack MAP... -o set.inr`` does the same for many maps in one go;
+with ``--device cuda`` at the paper's full width.
 """
 
 import sys

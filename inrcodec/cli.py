@@ -18,7 +18,7 @@ from inrcodec import convert_command, pack_cli
 
 OK, NOT_MET, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
-_EXTRA = "the command line needs more packages: pip install 'inrcodec[mrc,pack]'"
+_EXTRA = "the command line needs more packages: pip install 'inrcodec[mrc]'"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return int(options.run(options))
         except ModuleNotFoundError as error:
-            if error.name in {"zarr", "mrcfile", "tqdm", "h5py"}:
+            if error.name == "h5py":
+                return _fail("packing needs h5py: pip install 'inrcodec[pack]'")
+            if error.name in {"zarr", "mrcfile", "tqdm"}:
                 return _fail(f"{_EXTRA} ({error.name} is missing)")
             if error.name == "matplotlib":
                 return _fail("a plot needs matplotlib: pip install matplotlib")

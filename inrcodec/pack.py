@@ -1,8 +1,8 @@
-"""Many MRC maps into one file and back: one model for all of them.
+"""Many MRC maps into one file, with one model for all of them.
 
 ``mlp``: maps -> occupancy and (x, y, z, density) pairs in HDF5 -> one network with an identifier for each
 map -> container; and back: identifier and occupied voxels -> densities -> map. ``local-fourier`` shares its
-context network in the same container. Needs the ``mrc`` and ``pack`` extras.
+context network in the same container. Needs the ``pack`` extra, and to train ``train``.
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mrcfile.utils import data_shape_from_header
 
 from inrcodec.config import parse_settings
 from inrcodec.container import Container, PackedMap, check_names
-from inrcodec.core import Settings, decode_many, encode_many
-from inrcodec.core.backend import get_backend
+from inrcodec.core import Settings, encode_many
 from inrcodec.core.mlp import chunks as mlp_chunks
 from inrcodec.core.mlp.writing import resolve_network
-from inrcodec.core.payload import Field, Payload, PayloadError, pack_varint
+from inrcodec.core.payload import Field, pack_varint
 from inrcodec.core.shared_fit import fit_shared
 from inrcodec.core.volume import short_step
 from inrcodec.core.volume_sample import chunk_boxes
-from inrcodec.mrc import MRCVolume, open_volume, parse_header, partial_path, write_mrc
+from inrcodec.mrc import MRCVolume, even_chunks, open_volume, partial_path
 from inrcodec.quality import Quality, measure, rescaled_step
+from inrcodec.unpack import decode_map, shared_words
 
 Array = np.ndarray[Any, Any]
 PathLike = str | os.PathLike[str]
@@ -167,86 +166,6 @@ def work_directory(output: PathLike) -> Path:
     return output.with_name(f".{output.name}.training")
 
 
-def unpack(
-    source: PathLike,
-    directory: PathLike,
-    *,
-    overwrite: bool = False,
-    device: str = "numpy",
-    progress: Progress = _silent,
-) -> list[Path]:
-    """Write the maps of a container, with the headers they came with.
-
-    Args:
-        source: file that :func:`pack` made.
-        directory: made where it is missing.
-        overwrite: replace maps that are there.
-        device: where networks are evaluated: ``"numpy"``, ``"cpu"`` or ``"cuda"``; the voxels are the same.
-
-    Returns:
-        The files written.
-
-    Raises:
-        OSError: the file cannot be read, or a map is there already.
-        PayloadError: the file is damaged.
-    """
-    container = Container.from_bytes(Path(source).read_bytes())
-    directory = Path(directory)
-    paths = [directory / packed.name for packed in container.maps]
-    taken = [path for path in paths if path.exists()]
-    if taken and not overwrite:
-        raise FileExistsError(f"{taken[0]} exists; --overwrite (overwrite=True) replaces it")
-    directory.mkdir(parents=True, exist_ok=True)
-    for path, packed in zip(paths, container.maps, strict=True):
-        data = decode_map(container, packed, device, bind(progress, packed.name))
-        write_mrc(path, data, packed.header, packed.extended_header)
-    return paths
-
-
-def decode_map(
-    container: Container,
-    packed: PackedMap,
-    device: str = "numpy",
-    progress: Callable[[float], None] = lambda _: None,
-) -> Array:
-    """The densities of one map of a container, in its shape, dtype and byte order.
-
-    Raises:
-        PayloadError: a payload is damaged or does not fit the map.
-    """
-    described = tuple(data_shape_from_header(parse_header(packed.header)))
-    if described != packed.shape:
-        raise PayloadError(f"{packed.name}: shape {packed.shape}, its MRC header says {described}")
-    network = container.network if container.field == Field.MLP else None
-    model = container.model(packed) if container.field == Field.LOCAL_FOURIER else None
-    boxes = list(chunk_boxes(packed.shape, packed.chunk_shape))
-    parsed = [Payload.from_bytes(data) for data in packed.payloads]
-    for payload, box in zip(parsed, boxes, strict=True):
-        expected = tuple(s.stop - s.start for s in box)
-        if payload.shape != expected or payload.dtype != packed.dtype:
-            raise PayloadError(
-                f"{packed.name}: a payload of {payload.shape} {payload.dtype} for a chunk of {expected} "
-                f"{packed.dtype}"
-            )
-    out = np.empty(packed.shape, packed.dtype)
-    backend = get_backend(device)
-    for done, (payload, data, box) in enumerate(zip(parsed, packed.payloads, boxes, strict=True), 1):
-        if payload.field == Field.MLP:
-            out[box] = mlp_chunks.decode(payload, backend, None, network).reshape(payload.shape)
-        else:
-            out[box] = decode_many([data], volume=model, device=device)[0]
-        progress(done / len(boxes))
-    return out
-
-
-def shared_words(container: Container) -> str:
-    """The shared network in words."""
-    if container.field == Field.MLP:
-        return str(container.network.shape)
-    model = container.model(container.maps[0])
-    return f"{len(model.weights)} bytes" if model.changed else f"that of prior {model.prior}"
-
-
 def _pack_mlp(
     sources: Sequence[PathLike],
     names: list[str],
@@ -319,7 +238,7 @@ def _pack_local_fourier(
     progress: Progress,
 ) -> tuple[Container, list[Packed], str, int]:
     """Train one context network on samples of all maps; each keeps a step of its own."""
-    shapes = [_chunk_shape(volume, chunks) for volume in volumes]
+    shapes = [even_chunks(volume, chunks) for volume in volumes]
     data = [volume.data for volume in volumes]
     models = fit_shared(data, settings, shapes, device=device, progress=bind(progress, "training"))
     shared = pack_varint(models[0].prior) + (models[0].weights if models[0].changed else b"")
@@ -390,12 +309,6 @@ def _packed(entry: PackedMap, volume: MRCVolume, quality: Quality, settings: Set
     stored = sum(map(len, entry.payloads))
     met = quality.meets(settings.target, volume.data.nbytes / stored)
     return Packed(entry.name, int(volume.data.nbytes), stored, quality, met)
-
-
-def _chunk_shape(volume: MRCVolume, longest: int) -> tuple[int, ...]:
-    """Even chunks no longer than ``longest``; a stack's volumes are never in one chunk."""
-    spatial = volume.data.shape[-len(volume.voxel_size) :]
-    return (1,) * (volume.data.ndim - len(spatial)) + tuple(-(-n // -(-n // longest)) for n in spatial)
 
 
 def _claim(work: Path, mark: str) -> None:

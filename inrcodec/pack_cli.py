@@ -56,7 +56,7 @@ def description(path: str) -> list[str]:
         OSError, PayloadError: it cannot be read, or is damaged.
     """
     from inrcodec.container import FIELDS, Container
-    from inrcodec.pack import shared_words
+    from inrcodec.unpack import shared_words
 
     data = Path(path).read_bytes()
     container = Container.from_bytes(data)
@@ -116,10 +116,10 @@ def _pack(options: argparse.Namespace) -> int:
 
 
 def _unpack(options: argparse.Namespace) -> int:
-    from inrcodec import pack, report
+    from inrcodec import report, unpack
 
     with report.Bars() as bars:
-        pack.unpack(
+        unpack.unpack(
             options.file,
             options.directory,
             overwrite=options.overwrite,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from inrcodec.core.mlp.fixed import FixedNetwork
 from inrcodec.core.mlp.section import Shape
 from inrcodec.synthetic import generate
+
+SHAPES = ((10, 12, 14), (9, 9, 9), (16, 8, 12))
 
 # Learns the map below in a few seconds on one core.
 LEARNS: dict[str, Any] = {
@@ -57,3 +60,29 @@ def share_within(original: np.ndarray, decoded: np.ndarray, relative: float = 0.
     high = original > 0.1 * original.max()
     error = np.abs(decoded.astype(float) - original)[high] / original[high]
     return float(np.mean(error <= relative))
+
+
+def three_maps(folder: Path) -> list[Path]:
+    """Three maps of other shapes, scales and kinds, one of them compressed, one with an extended header."""
+    import mrcfile
+
+    paths = [folder / name for name in ("a.mrc", "b.map.gz", "c.mrc")]
+    for i, (path, shape) in enumerate(zip(paths, SHAPES, strict=True)):
+        data = 10.0**i * smooth_map(i, shape)
+        kind = "gzip" if i == 1 else None
+        with mrcfile.new(path, data.astype("f4" if i < 2 else "i2"), compression=kind) as mrc:
+            mrc.voxel_size = 2.0
+    with mrcfile.open(paths[2], "r+") as mrc:
+        mrc.set_extended_header(np.arange(20, dtype="u4"))
+        mrc.add_label("kept")
+    return paths
+
+
+def assert_headers_are_kept(sources: list[Path], written: list[Path]) -> None:
+    from inrcodec.mrc import open_volume
+
+    for source, path in zip(sources, written, strict=True):
+        one, other = open_volume(source), open_volume(path)
+        assert path.name == source.name
+        assert (one.header, one.extended_header) == (other.header, other.extended_header)
+        assert (one.data.shape, one.data.dtype) == (other.data.shape, other.data.dtype)

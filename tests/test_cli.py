@@ -205,7 +205,13 @@ class TestBadInput:
         assert error.value.code == 2
 
     @pytest.mark.parametrize(
-        ("missing", "message"), [("mrcfile", "inrcodec[mrc]"), ("torch", "--effort 0"), ("zarr", "[mrc]")]
+        ("missing", "message"),
+        [
+            ("mrcfile", "inrcodec[mrc]"),
+            ("torch", "--effort 0"),
+            ("h5py", "inrcodec[pack]"),
+            ("zarr", "[mrc]"),
+        ],
     )
     def test_missing_packages(self, here, run, monkeypatch, missing, message):
         def compress(*arguments, **options):
