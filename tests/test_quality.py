@@ -106,3 +106,8 @@ class TestRescaledStep:
         # The finer step changed nothing (a fallback, say): the secant has no slope to go by.
         step = rescaled_step(Target("snr", 30.0), [(1.0, 29.0), (0.5, 29.0)])
         assert 0.3 < step < 0.5
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_without_a_target_special_values_count(exact):
+    assert Quality(-math.inf, math.inf, None, exact).meets(Target("none", 0.0), 0.0) == exact
