@@ -53,12 +53,14 @@ def description(path: str) -> list[str]:
     """What a container says of itself, line by line.
 
     Raises:
-        OSError, PayloadError: it cannot be read, or is damaged.
+        OSError, ValueError: it cannot be read, is no container, or is damaged.
     """
-    from inrcodec.container import FIELDS, Container
+    from inrcodec.container import FIELDS, MAGIC, Container
     from inrcodec.unpack import shared_words
 
     data = Path(path).read_bytes()
+    if data[: len(MAGIC)] != MAGIC:
+        raise ValueError(f"{path} is not a directory and not a packed file")
     container = Container.from_bytes(data)
     name = next(name for name, field in FIELDS.items() if field == container.field)
     original = sum(_voxels(packed.shape) * packed.dtype.itemsize for packed in container.maps)
