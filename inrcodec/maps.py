@@ -21,7 +21,7 @@ from inrcodec import store as stores
 from inrcodec.codec import INRCodec
 from inrcodec.core import Settings, Target
 from inrcodec.core.volume import short_step
-from inrcodec.mrc import MRCVolume, even_chunks, open_volume, partial_path, write_mrc
+from inrcodec.mrc import MRCVolume, open_volume, partial_path, write_mrc
 from inrcodec.quality import Quality, measure, rescaled_step, with_fsc
 from inrcodec.store import PathLike, Sizes
 

@@ -128,16 +128,6 @@ def write_mrc(path: str | os.PathLike[str], data: Array, header: bytes, extended
         raise
 
 
-def even_chunks(volume: MRCVolume, longest: int) -> tuple[int, ...]:
-    """Even chunks no longer than ``longest``: 240 voxels make four of 60, not three of 64 and a rest.
-
-    What is left over in the last chunk would be padded, and its padding coded. A stack's volumes are never in
-    one chunk.
-    """
-    spatial = volume.data.shape[-len(volume.voxel_size) :]
-    return (1,) * (volume.data.ndim - len(spatial)) + tuple(-(-n // -(-n // longest)) for n in spatial)
-
-
 def partial_path(path: Path) -> Path:
     """A hidden name beside ``path`` for what is not complete yet, to be renamed when it is."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")

@@ -27,8 +27,9 @@ from inrcodec.core.payload import Field, pack_varint
 from inrcodec.core.shared_fit import fit_shared
 from inrcodec.core.volume import short_step
 from inrcodec.core.volume_sample import chunk_boxes
-from inrcodec.mrc import MRCVolume, even_chunks, open_volume, partial_path
+from inrcodec.mrc import MRCVolume, open_volume, partial_path
 from inrcodec.quality import Quality, measure, rescaled_step
+from inrcodec.store import even_chunks
 from inrcodec.unpack import decode_map, shared_words
 
 Array = np.ndarray[Any, Any]
@@ -238,7 +239,7 @@ def _pack_local_fourier(
     progress: Progress,
 ) -> tuple[Container, list[Packed], str, int]:
     """Train one context network on samples of all maps; each keeps a step of its own."""
-    shapes = [even_chunks(volume, chunks) for volume in volumes]
+    shapes = [even_chunks(volume.data.shape, len(volume.voxel_size), chunks) for volume in volumes]
     data = [volume.data for volume in volumes]
     models = fit_shared(data, settings, shapes, device=device, progress=bind(progress, "training"))
     shared = pack_varint(models[0].prior) + (models[0].weights if models[0].changed else b"")

@@ -153,10 +153,3 @@ def test_example_of_the_seed_paper() -> None:
     share = float(re.search(r"([\d.]+)% of the voxels above 0.1", said)[1])
     assert share >= 88
     assert "'occupancy'" in said
-
-
-@pytest.mark.needs_torch
-def test_example() -> None:
-    pytest.importorskip("zarr.abc.codec", reason="the example writes format 3 too")
-    example = Path(__file__).parent.parent / "examples" / "zarr_roundtrip.py"
-    assert "format 3" in run(example.read_text())
