@@ -145,7 +145,9 @@ class INRFileSystem(AbstractArchiveFileSystem):  # type: ignore[misc]  # fsspec 
         super().__init__(**own)
         self._options = MapOptions.from_mapping(options)
         self.fo = fo
-        self._target = fs if fs is not None else filesystem(target_protocol or "file", **(target_options or {}))
+        self._target = (
+            fs if fs is not None else filesystem(target_protocol or "file", **(target_options or {}))
+        )
         self._path = self._target._strip_protocol(fo)
         self._name = os.path.basename(str(self._path).rstrip("/")).removesuffix(SUFFIX)
         if not str(self._path).endswith(SUFFIX) or not self._name:

@@ -236,7 +236,8 @@ def _configuration(text: bytes) -> tuple[Settings, tuple[int, ...], np.dtype[Any
     keys = {"shape", "dtype", "byte_order", "chunks", "codec"}
     if not isinstance(configuration, dict) or set(configuration) != keys:
         raise ContainerError(f"the configuration must have the keys {', '.join(sorted(keys))}")
-    shape, chunk_shape = _lengths("shape", configuration["shape"]), _lengths("chunks", configuration["chunks"])
+    shape = _lengths("shape", configuration["shape"])
+    chunk_shape = _lengths("chunks", configuration["chunks"])
     if len(shape) != len(chunk_shape):
         raise ContainerError(f"shape {shape} and chunks {chunk_shape} have other numbers of axes")
     if math.prod(shape) > 2**56:
@@ -245,10 +246,10 @@ def _configuration(text: bytes) -> tuple[Settings, tuple[int, ...], np.dtype[Any
         raise ContainerError(f"chunks of {chunk_shape} voxels, the format holds {MAX_CHUNK_VOXELS} at most")
     if configuration["dtype"] not in DTYPES.values():
         raise ContainerError(f"unknown dtype {configuration['dtype']!r}")
-    orders = {"little": "<", "big": ">"}
     if configuration["byte_order"] not in ("little", "big"):
         raise ContainerError(f"unknown byte order {configuration['byte_order']!r}")
-    dtype = np.dtype(configuration["dtype"]).newbyteorder(orders[configuration["byte_order"]])  # type: ignore[call-overload]
+    little = np.dtype(configuration["dtype"]).newbyteorder("<")
+    dtype = little.newbyteorder(">") if configuration["byte_order"] == "big" else little
     try:
         settings = settings_from_config(configuration["codec"])
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:

@@ -146,7 +146,7 @@ def from_store(store: Path, volume: Any) -> bytes:
 
 
 def _check_map(path: Path, permissive: bool) -> None:
-    """Refuse what would not come back byte for byte: no map, a compressed one, or one with bytes behind it."""
+    """Refuse what would not come back byte for byte: no map, a compressed one, one with bytes behind it."""
     from inrcodec import mrc
 
     size = path.stat().st_size

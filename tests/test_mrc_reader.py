@@ -75,11 +75,7 @@ class TestBytes:
         assert 10 * np.log10(data.astype(float).var() / np.mean(error**2)) >= 25
 
     def test_a_stack_of_volumes(self, tmp_path, volume):
-        import mrcfile
-
-        with mrcfile.new(tmp_path / "a.mrc", np.stack([volume[:9], volume[9:18]])) as opened:
-            opened.set_volume_stack()
-        before = (tmp_path / "a.mrc").read_bytes()
+        before = write_map(tmp_path / "a.mrc", np.stack([volume[:9], volume[9:18]]))
         reader, _ = reader_of(container_of(tmp_path / "a.mrc"))
         assert reader.head.shape == (2, 9, *volume.shape[1:])
         after = reader.read()

@@ -1,0 +1,106 @@
+"""An object store on 127.0.0.1 for tests: moto's server, with requests recorded and faults on demand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+KEY, SECRET = "AKIAOBJECTSTORETEST1", "object/store/test/secret/0123456789abcde"
+BUCKET = "maps"
+
+_SLOW_DOWN = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"""
+_INTERNAL = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"""
+FAULTS = {"503 Slow Down": _SLOW_DOWN, "500 Internal Server Error": _INTERNAL}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked and how many bytes the answer's body had."""
+
+    method: str
+    path: str
+    range: str | None
+    nbytes: int
+
+
+class ObjectServer:
+    """moto's threaded server with a middleware in front of it.
+
+    Attributes:
+        requests: those that moto has answered.
+        faults: status lines still to be answered instead of asking moto, one per request.
+        served: faults that were answered.
+        before: called with the method and the path before each request is answered.
+    """
+
+    def __init__(self) -> None:
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self._server.start()
+        host, port = self._server.get_host_and_port()
+        self.endpoint = f"http://{host}:{port}"
+        self.requests: list[Request] = []
+        self.faults: list[str] = []
+        self.served = 0
+        self.before: Callable[[str, str], None] = lambda method, path: None
+        self._lock = threading.Lock()
+        self._app = self._server._server.app
+        self._server._server.app = self
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
+            region_name="us-east-1",
+        )
+        self.client.create_bucket(Bucket=BUCKET)
+
+    @property
+    def storage_options(self) -> dict[str, Any]:
+        """For s3fs; its own instance each time, since instances are kept by their arguments."""
+        return {
+            "key": KEY,
+            "secret": SECRET,
+            "endpoint_url": self.endpoint,
+            "client_kwargs": {"region_name": "us-east-1"},
+        }
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        self.before(method, path)
+        with self._lock:
+            fault = self.faults.pop(0) if self.faults else None
+            self.served += fault is not None
+        if fault is not None:
+            # the body has to be taken, or the connection is left with it
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            body = FAULTS[fault]
+            headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
+            start_response(fault, headers)
+            return [body]
+        body = b"".join(self._app(environ, start_response))
+        with self._lock:
+            self.requests.append(Request(method, path, environ.get("HTTP_RANGE"), len(body)))
+        return [body]
+
+    def reads(self) -> list[Request]:
+        """The requests that fetched bytes of an object since :meth:`forget`."""
+        return [r for r in self.requests if r.method == "GET" and r.path.count("/") > 1]
+
+    def forget(self) -> None:
+        self.requests.clear()
+
+    def objects(self) -> dict[str, bytes]:
+        """Every object in the bucket."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return {key: self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+
+    def stop(self) -> None:
+        self._server.stop()
