@@ -179,15 +179,14 @@ def _build(
         },
         **({} if record is None else {**record, "array_sha256": stores.array_digest(partial)}),
     }
+    with_curve = target.kind == "fsc" or record is not None
     return Result(
         target,
         stores.sizes(volume.data, partial),
         quality,
         met,
         len(tried),
-        fsc=fsc_curve(volume.data, decoded, volume.voxel_size)
-        if target.kind == "fsc" or record is not None
-        else None,
+        fsc=fsc_curve(volume.data, decoded, volume.voxel_size) if with_curve else None,
         resolution=None if codec.volume is None else codec.volume.resolution,
         estimated=target.kind == "fsc" and resolution is None,
     )

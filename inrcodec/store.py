@@ -246,7 +246,7 @@ def move_into_place(partial: Path, store: Path) -> None:
     if not store.exists():
         partial.rename(store)
         return
-    old = partial_path(store)
+    old = partial_path(partial.with_name(store.name))  # where nobody looks for stores, as the new one was
     store.rename(old)
     try:
         partial.rename(store)
