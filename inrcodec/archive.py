@@ -1,6 +1,7 @@
-"""Many maps into one zarr group: each as ``inrcodec compress`` writes it, and a manifest of all.
+"""Many maps into one zarr group: each as ``inrcodec compress`` writes it, and a manifest of all beside it.
 
-Work stops and goes on anywhere, see :mod:`inrcodec.archive_task`. The manifest has a record for each source::
+Work stops and goes on anywhere, see :mod:`inrcodec.archive_task`. The manifest of ``maps.zarr`` is
+``maps.zarr.manifest.json``; it has a record for each source::
 
     {"source": "/data/emd_11007.map", "sha256": "...", "target": "emd_11007", "status": "verified",
      "shape": [240, 240, 240], "dtype": "float32", "mrc_header": "(zlib, base64)",
@@ -24,7 +25,7 @@ from pathlib import Path
 import zarr
 
 from inrcodec import executors, sources, urls
-from inrcodec.archive_task import STAGING, Task, archive_one, failure
+from inrcodec.archive_task import Task, archive_one, failure, staging_of
 from inrcodec.executors import Executor
 from inrcodec.manifest import Manifest, Record
 from inrcodec.options import MapOptions
@@ -48,7 +49,8 @@ def run(
 
     Args:
         arguments: files, folders, glob patterns and URLs, see :func:`inrcodec.sources.expand`.
-        destination: directory or URL of a zarr group; made where it is not there. One run at a time.
+        destination: directory or URL of a zarr group; made where it is not there. One run at a time. Not the
+            root of a bucket: the manifest lies beside it.
         options, zarr_format: how maps are compressed.
         verify: read every map back and compare it with its source.
         overwrite: replace maps that are there under the same name, but of another source file or compressed
@@ -71,6 +73,7 @@ def run(
     place = str(destination) if urls.is_url(destination) else str(Path(destination).absolute())
     _open_group(place, zarr_format)
     manifest = Manifest(place)
+    manifest.save()  # before any work: whether it can be written at all
     names = sources.names(found, {source: r["target"] for source, r in manifest.records.items()})
     tasks = [
         Task(
@@ -106,7 +109,7 @@ def run(
     finally:
         manifest.save()
     if not urls.is_url(place):
-        shutil.rmtree(Path(place) / STAGING, ignore_errors=True)
+        shutil.rmtree(staging_of(place), ignore_errors=True)
     return records
 
 

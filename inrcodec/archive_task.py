@@ -22,9 +22,6 @@ from inrcodec.maps import Result
 from inrcodec.mrc import open_volume, unpacked_header
 from inrcodec.options import MapOptions
 
-STAGING = ".partial"
-"""Directory in an archive in which maps are built; without metadata, so that zarr sees nothing in it."""
-
 
 @dataclass(frozen=True)
 class Task:
@@ -55,6 +52,11 @@ class Task:
         return f"{self.destination.rstrip('/')}/{self.name}"
 
     @property
+    def staging(self) -> Path | None:
+        """Where the map's store is built: beside the archive, so that zarr sees nothing of it."""
+        return None if urls.is_url(self.destination) else staging_of(self.destination)
+
+    @property
     def asked(self) -> dict[str, Any]:
         """What decides the result, as plain JSON."""
         return {**self.options.to_json(), "zarr_format": self.zarr_format}
@@ -78,6 +80,11 @@ def archive_one(task: Task) -> Record:
         if _is_kept(task):
             record["kept"] = dict(task.known or {})
     return record
+
+
+def staging_of(archive: str) -> Path:
+    """The directory in which the stores of an archive that is a directory are built."""
+    return Path(archive).with_name(f".{Path(archive).name}.partial")
 
 
 def failure(error: BaseException, source: str = "") -> Record:
@@ -148,11 +155,9 @@ def _finished(task: Task, sha256: str) -> bool | None:
 
 
 def _compress(task: Task, path: Path, sha256: str, *, damaged: bool) -> Result:
-    staging = None
-    if not urls.is_url(task.destination):
-        staging = Path(task.destination) / STAGING
-        staging.mkdir(exist_ok=True)
-        for left in staging.glob(f".{glob.escape(task.name)}.????????.partial"):
+    if task.staging is not None:
+        task.staging.mkdir(exist_ok=True)
+        for left in task.staging.glob(f".{glob.escape(task.name)}.????????.partial"):
             shutil.rmtree(left, ignore_errors=True)  # by a run that was killed
     return maps.compress(
         path,
@@ -160,7 +165,7 @@ def _compress(task: Task, path: Path, sha256: str, *, damaged: bool) -> Result:
         **task.options.arguments(),
         zarr_format=task.zarr_format,
         overwrite=task.overwrite or damaged,
-        staging=staging,
+        staging=task.staging,
         record={"source_sha256": sha256, "asked": task.asked},
     )
 

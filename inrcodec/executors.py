@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -58,7 +59,7 @@ def _run(
 ) -> Iterator[tuple[A, R | BrokenProcessPool]]:
     # A forked process would inherit locks of threads that do not exist in it.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_share_cores, initargs=(workers,))
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(workers,))
     try:
         futures = {pool.submit(function, argument): argument for argument in arguments}
         for future in as_completed(futures):
@@ -70,7 +71,16 @@ def _run(
         pool.shutdown(cancel_futures=True)
 
 
-def _share_cores(workers: int) -> None:
-    """Before NumPy or PyTorch are loaded: they read these once."""
-    for name in _THREADS:
+def _begin(workers: int) -> None:
+    """The first thing that a process does."""
+    for name in _THREADS:  # NumPy and PyTorch read them once, when they are loaded
         os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // workers)))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot stop its processes, and they would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

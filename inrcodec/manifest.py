@@ -1,19 +1,21 @@
-"""The list of what an archive holds: ``manifest.json`` beside its maps.
+"""The list of what an archive holds: a JSON file beside it.
 
 ``{"version": 1, "maps": [record, ...]}``, a record per source, sorted by target. :mod:`inrcodec.archive` says
-what a record holds. The file is replaced as a whole, so that a reader never finds half of it.
+what a record holds. The file is replaced as a whole, so that a reader never finds half of it. It is called
+like the archive with ``.manifest.json`` behind: in the archive's group it would be no part of a zarr hierarchy.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import Any
 
 from inrcodec import urls
 from inrcodec.urls import PathLike
 
-NAME = "manifest.json"
+SUFFIX = ".manifest.json"
 VERSION = 1
 Record = dict[str, Any]
 
@@ -24,22 +26,26 @@ class Manifest:
     """The records of an archive.
 
     Args:
-        destination: directory or URL of the archive; its manifest is read where there is one.
+        archive: directory or URL of the archive; its manifest is read where there is one.
+
+    Attributes:
+        place: path or URL of the manifest.
+        records: by source.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is none, or of another version.
     """
 
-    def __init__(self, destination: PathLike) -> None:
-        self._destination = destination
+    def __init__(self, archive: PathLike) -> None:
+        self.place = os.fspath(archive).rstrip("/") + SUFFIX
         self.records: dict[str, Record] = {}
         self._due = 0.0
-        self._saved = True
-        place = f"{str(destination).rstrip('/')}/{NAME}"
-        if not urls.exists(place):
+        self._saved = False
+        if not urls.exists(self.place):
             return
-        ((_, data),) = urls.read(destination, [NAME])
+        with urls.local_copy(self.place) as path:
+            data = path.read_bytes()
         try:
             content = json.loads(data)
             version = content["version"]
@@ -48,9 +54,9 @@ class Manifest:
                 isinstance(r["source"], str) and isinstance(r["target"], str) for r in self.records.values()
             )
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise ValueError(f"{urls.public(place)} is no manifest of an archive: {error!r}") from error
+            raise ValueError(f"{urls.public(self.place)} is no manifest of an archive: {error!r}") from error
         if version != VERSION or not good:
-            raise ValueError(f"{urls.public(place)} is a manifest of version {version!r}, not {VERSION}")
+            raise ValueError(f"{urls.public(self.place)} is a manifest of version {version!r}, not {VERSION}")
 
     def known(self, source: str) -> Record | None:
         """What is known of a source's map: its record, or the one that a failure left."""
@@ -66,7 +72,7 @@ class Manifest:
             self.save()
 
     def save(self) -> None:
-        """Write the file, where anything is new."""
+        """Write the file, unless it is as the records are."""
         if self._saved:
             return
         start = time.monotonic()
@@ -74,6 +80,6 @@ class Manifest:
             "version": VERSION,
             "maps": sorted(self.records.values(), key=lambda record: str(record["target"])),
         }
-        urls.write(self._destination, NAME, json.dumps(content, indent=1, allow_nan=False).encode("ascii"))
+        urls.write(self.place, json.dumps(content, indent=1, allow_nan=False).encode("ascii"))
         self._saved = True
         self._due = time.monotonic() + _PAUSE * (time.monotonic() - start)

@@ -104,9 +104,8 @@ def _expand_url(url: str) -> list[Source]:
             size = fs.info(path).get("size") if fs.exists(path) else None
             return [Source(url, int(size or 0))]
     root = fs._strip_protocol(path).rstrip("/")
-    chain = "::" + url.split("::", 1)[1] if "::" in url else ""
     return [
-        Source(str(fs.unstrip_protocol(name)) + chain, int(item.get("size") or 0))
+        Source(urls.with_path(url, path, name), int(item.get("size") or 0))
         for name, item in sorted(found.items())
         if _is_map(tuple(name.removeprefix(root).strip("/").split("/")))
     ]

@@ -47,8 +47,19 @@ def redacted(text: str, place: PathLike) -> str:
 
 
 def name_of(place: PathLike) -> str:
-    """The last part of a place's path: a file's name."""
-    return PurePosixPath(public(place).split("::")[0]).name if is_url(place) else Path(place).name
+    """The last part of a place's path: a file's name. Of chained URLs it is that of the first path."""
+    if not is_url(place):
+        return Path(place).name
+    links = public(place).split("::")
+    return PurePosixPath(next((link for link in links if "://" in link), links[0])).name
+
+
+def with_path(url: str, old: str, new: str) -> str:
+    """The URL of another file on the filesystem of a URL, whose own path is ``old``; chains stay chained."""
+    at = url.find(old, url.find("://") + 1) if old else -1
+    if at < 0:
+        raise ValueError(f"{public(url)} does not have {old!r} in it")
+    return (url[:at] + new + url[at + len(old) :]).rstrip("/")
 
 
 def open_filesystem(url: str) -> tuple[Any, str]:
@@ -94,16 +105,16 @@ def read(place: PathLike, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         yield from zip(part, found, strict=True)
 
 
-def write(place: PathLike, name: str, data: bytes) -> None:
-    """Write one file below a directory or prefix; it is replaced as a whole."""
+def write(place: PathLike, data: bytes) -> None:
+    """Write one file; what is there is replaced as a whole."""
     if is_url(place):
         fs, path = open_filesystem(str(place))
         with reported(place):
-            fs.pipe_file(_join(path, name), data)
+            fs.pipe_file(path, data)
         return
-    partial = Path(place) / f".{name}.partial"
+    partial = Path(place).with_name(f".{Path(place).name}.partial")
     partial.write_bytes(data)
-    os.replace(partial, Path(place) / name)
+    os.replace(partial, place)
 
 
 def upload(directory: Path, url: str, last: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ class CountedBytes:
 
 def write_map(path: Path, data: np.ndarray, extended_header: bytes = b"") -> bytes:
     """Write a map with unusual headers and return the file's bytes."""
-    with mrcfile.new(path, data) as file:
+    with mrcfile.new(path, data, overwrite=True) as file:
         file.voxel_size = 1.25
         file.header.nxstart = -3
         file.header.dmin = 99  # what no writer would keep

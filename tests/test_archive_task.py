@@ -11,7 +11,7 @@ import zarr
 from mrc_files import QUICK, write_map
 
 from inrcodec import maps, store
-from inrcodec.archive_task import STAGING, Task, archive_one, failure, file_sha256
+from inrcodec.archive_task import Task, archive_one, failure, file_sha256
 from inrcodec.mrc import unpacked_header
 from inrcodec.options import MapOptions
 
@@ -111,8 +111,8 @@ class TestAgain:
         assert maps.verify(task.source, task.target).met
 
     def test_what_a_killed_run_left_is_removed(self, task, tmp_path):
-        mine = tmp_path / "all" / STAGING / ".a.0123abcd.partial"
-        others = tmp_path / "all" / STAGING / ".a.b.0123abcd.partial"
+        mine = tmp_path / ".all.partial" / ".a.0123abcd.partial"
+        others = tmp_path / ".all.partial" / ".a.b.0123abcd.partial"
         for left in (mine, others):
             left.mkdir(parents=True)
         assert archive_one(task)["status"] == "archived"
