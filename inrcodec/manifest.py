@@ -2,7 +2,7 @@
 
 ``{"version": 1, "maps": [record, ...]}``, a record per source, sorted by target. :mod:`inrcodec.archive` says
 what a record holds. The file is replaced as a whole, so that a reader never finds half of it. It is called
-like the archive with ``.manifest.json`` behind: in the archive's group it would be no part of a zarr hierarchy.
+like the archive with ``.manifest.json`` behind: inside, it would be no part of a zarr hierarchy.
 """
 
 from __future__ import annotations

@@ -155,7 +155,9 @@ def _check_map(path: Path, permissive: bool) -> None:
     if start[:2] in (b"\x1f\x8b", b"BZ") and start[208:212] != b"MAP ":
         raise ValueError(f"{_CONTENT}; this is compressed already (starts with {start[:4]!r})")
     try:
-        volume = mrc.open_volume(path, permissive=permissive)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a length that is an error here
+            volume = mrc.open_volume(path, permissive=permissive)
     except ValueError as error:
         raise ValueError(f"{_CONTENT}: {str(error).replace(str(path), 'the stream')}") from error
     extra = size - len(volume.header) - len(volume.extended_header) - volume.data.nbytes

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,7 @@ class ObjectServer:
 
     Attributes:
         requests: those that moto has answered.
-        faults: status lines still to be answered instead of asking moto, one per request.
+        faults: status lines that every different request is answered with first, one at a time.
         served: faults that were answered.
         before: called with the method and the path before each request is answered.
     """
@@ -45,11 +46,8 @@ class ObjectServer:
         self._server.start()
         host, port = self._server.get_host_and_port()
         self.endpoint = f"http://{host}:{port}"
-        self.requests: list[Request] = []
-        self.faults: list[str] = []
-        self.served = 0
-        self.before: Callable[[str, str], None] = lambda method, path: None
         self._lock = threading.Lock()
+        self.reset()
         self._app = self._server._server.app
         self._server._server.app = self
         self.client = boto3.client(
@@ -75,7 +73,9 @@ class ObjectServer:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         self.before(method, path)
         with self._lock:
-            fault = self.faults.pop(0) if self.faults else None
+            times = self._seen[method, path, environ.get("HTTP_RANGE")]
+            self._seen[method, path, environ.get("HTTP_RANGE")] += 1
+            fault = self.faults[times] if times < len(self.faults) else None
             self.served += fault is not None
         if fault is not None:
             # the body has to be taken, or the connection is left with it
@@ -90,11 +90,20 @@ class ObjectServer:
         return [body]
 
     def reads(self) -> list[Request]:
-        """The requests that fetched bytes of an object since :meth:`forget`."""
+        """The requests that fetched bytes of an object since :meth:`reset`."""
         return [r for r in self.requests if r.method == "GET" and r.path.count("/") > 1]
 
-    def forget(self) -> None:
-        self.requests.clear()
+    def reset(self) -> None:
+        """Forget requests, and answer without faults and hooks."""
+        self.requests: list[Request] = []
+        self.before: Callable[[str, str], None] = lambda method, path: None
+        self.fault_each([])
+
+    def fault_each(self, faults: Sequence[str]) -> None:
+        """Answer each request that was not seen yet with these status lines before it is done."""
+        self.faults = list(faults)
+        self.served = 0
+        self._seen: Counter[tuple[str, str, str | None]] = Counter()
 
     def objects(self) -> dict[str, bytes]:
         """Every object in the bucket."""
