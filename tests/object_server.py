@@ -36,7 +36,7 @@ class ObjectServer:
 
     Attributes:
         requests: those that moto has answered.
-        faults: status lines that every different request is answered with first, one at a time.
+        faults: status lines that requests are answered with first, one at a time, see :meth:`fault_each`.
         served: faults that were answered.
         before: called with the method and the path before each request is answered.
     """
@@ -73,9 +73,7 @@ class ObjectServer:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         self.before(method, path)
         with self._lock:
-            times = self._seen[method, path, environ.get("HTTP_RANGE")]
-            self._seen[method, path, environ.get("HTTP_RANGE")] += 1
-            fault = self.faults[times] if times < len(self.faults) else None
+            fault = self._fault(method, f"{path} {environ.get('HTTP_RANGE')}")
             self.served += fault is not None
         if fault is not None:
             # the body has to be taken, or the connection is left with it
@@ -99,11 +97,24 @@ class ObjectServer:
         self.before: Callable[[str, str], None] = lambda method, path: None
         self.fault_each([])
 
-    def fault_each(self, faults: Sequence[str]) -> None:
-        """Answer each request that was not seen yet with these status lines before it is done."""
+    def fault_each(self, faults: Sequence[str], requests: int = 2) -> None:
+        """Answer the next so many different requests of each method with these status lines first.
+
+        Clients wait between attempts, so faults on every request would take minutes.
+        """
         self.faults = list(faults)
         self.served = 0
-        self._seen: Counter[tuple[str, str, str | None]] = Counter()
+        self._left = Counter(dict.fromkeys(("GET", "PUT"), requests))
+        self._seen: dict[tuple[str, str], int] = {}
+
+    def _fault(self, method: str, what: str) -> str | None:
+        if (method, what) not in self._seen:
+            if self._left[method] == 0:
+                return None
+            self._left[method] -= 1
+        times = self._seen.get((method, what), 0)
+        self._seen[method, what] = times + 1
+        return self.faults[times] if times < len(self.faults) else None
 
     def objects(self) -> dict[str, bytes]:
         """Every object in the bucket."""

@@ -6,18 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import mrcfile
 import numpy as np
 import pytest
 from mrc_files import QUICK, container_of, densities, write_map
 
-fsspec = pytest.importorskip("fsspec")
-
-from inrcodec import fsspec_mrc
 from inrcodec.core import Target
-from inrcodec.fsspec_mrc import INRFileSystem, RangeSource
 from inrcodec.mrc_container import ContainerError
+
+fsspec = pytest.importorskip("fsspec")
+fsspec_mrc = pytest.importorskip("inrcodec.fsspec_mrc")
 
 
 @pytest.fixture
@@ -76,9 +76,9 @@ class TestReading:
 
     def test_what_is_no_such_file(self, tmp_path):
         (tmp_path / "x.mrc.inr").write_bytes(b"noise" * 1000)
-        with pytest.raises(ContainerError, match="not a .mrc.inr file"):
+        with pytest.raises(ContainerError, match=r"not a \.mrc\.inr file"):
             fsspec.open(str(tmp_path / "x.mrc.inr"), compression="inr").open()
-        with pytest.raises(ContainerError, match="not a .mrc.inr file"):
+        with pytest.raises(ContainerError, match=r"not a \.mrc\.inr file"):
             fsspec.open(chained(tmp_path / "x.mrc.inr")).open()
 
 
@@ -191,13 +191,22 @@ class TestFileSystem:
         if fo == "a.mrc.inr/":
             assert fsspec.filesystem("inr", fo=fo)._name == "a.mrc"  # fsspec drops the slash
             return
-        with pytest.raises(ValueError, match="files whose names end in .inr"):
+        with pytest.raises(ValueError, match=r"files whose names end in \.inr"):
             fsspec.filesystem("inr", fo=fo)
 
     def test_a_cache_of_bytes(self, file):
-        assert INRFileSystem(fo=str(file), cache_bytes="0")._cache_bytes == 0
+        assert fsspec_mrc.INRFileSystem(fo=str(file), cache_bytes="0")._cache_bytes == 0
 
 
 def test_empty_ranges_are_no_requests(memory):
     memory.pipe_file("/m/a", b"0123")
-    assert RangeSource(memory, "/m/a").read([(1, 1), (2, 4)]) == [b"", b"23"]
+    assert fsspec_mrc.RangeSource(memory, "/m/a").read([(1, 1), (2, 4)]) == [b"", b"23"]
+
+
+def test_example():
+    example = Path(__file__).parent.parent / "examples" / "object_store.py"
+    done = subprocess.run([sys.executable, "-W", "error", str(example)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("zarr: plane 30, (48, 48), largest error 0.0")
+    assert lines[1] == "file: plane 30, (48, 48), 4 of 8 chunks decoded"

