@@ -94,7 +94,7 @@ def _expand_path(argument: str) -> list[Source]:
 def _expand_url(url: str) -> list[Source]:
     fs, path = urls.open_filesystem(url)
     with urls.reported(url):
-        if glob.has_magic(path) and not fs.exists(path):
+        if re.search(r"[*[]", path) and not fs.exists(path):  # a question mark begins a query
             found = {
                 name: item for name, item in fs.glob(path, detail=True).items() if item["type"] == "file"
             }

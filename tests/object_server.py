@@ -97,7 +97,7 @@ class ObjectServer:
         self.before: Callable[[str, str], None] = lambda method, path: None
         self.fault_each([])
 
-    def fault_each(self, faults: Sequence[str], requests: int = 2) -> None:
+    def fault_each(self, faults: Sequence[str], requests: int = 1) -> None:
         """Answer the next so many different requests of each method with these status lines first.
 
         Clients wait between attempts, so faults on every request would take minutes.
