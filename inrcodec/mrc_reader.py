@@ -69,6 +69,7 @@ class MRCReader(io.RawIOBase):
 
     def __init__(self, source: Source, *, cache_bytes: int | None = None) -> None:
         super().__init__()
+        self._cache: OrderedDict[int, Array] = OrderedDict()
         self._source = source
         self.head = _read_head(source)
         head = self.head
@@ -76,7 +77,6 @@ class MRCReader(io.RawIOBase):
         self._chunk_bytes = math.prod(head.chunk_shape) * head.dtype.itemsize
         side_by_side = math.prod(head.grid[1:]) * self._chunk_bytes
         self._cache_bytes = max(_LEAST_CACHE, side_by_side) if cache_bytes is None else cache_bytes
-        self._cache: OrderedDict[int, Array] = OrderedDict()
         self._position = 0
         self.decoded = 0
         """Number of chunks decoded so far."""

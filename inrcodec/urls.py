@@ -122,7 +122,8 @@ def upload(directory: Path, url: str, last: Sequence[str]) -> None:
     fs, path = open_filesystem(url)
     names = sorted(set(files(directory)) - set(last))
     with reported(url):
-        fs.makedirs(path, exist_ok=True)
+        if not fs.async_impl:  # object stores have no directories, and s3fs would make a bucket
+            fs.makedirs(path, exist_ok=True)
         fs.put([str(directory / name) for name in names], [_join(path, name) for name in names])
         for name in last:
             fs.pipe_file(_join(path, name), (directory / name).read_bytes())
