@@ -38,7 +38,7 @@ def manifest_of(destination):
 
 
 def check(destination, complete=None):
-    """What is listed as finished is, and nothing else is to be seen; where so many are expected, they verify."""
+    """What is listed as finished is, and nothing else is seen; where so many are expected, they verify."""
     listed = {}
     if Path(f"{destination}.manifest.json").exists():
         listed = {r["target"]: r for r in manifest_of(destination) if r["status"] != "failed"}
