@@ -1,4 +1,4 @@
-"""The command line: ``inrcodec compress``, ``decompress``, ``info``, ``verify``, ``convert``,
+"""The command line: ``inrcodec compress``, ``decompress``, ``info``, ``verify``, ``archive``, ``convert``,
 ``references``, ``pack``, ``unpack`` and ``demo``.
 
 Exit codes: 0 done, 1 the quality target is not met or the store was changed, 2 bad usage or input (one line
@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from inrcodec import convert_command, pack_cli
+from inrcodec import archive_cli, convert_command, pack_cli
+from inrcodec.cli_options import add_map_options, map_options
 
 OK, NOT_MET, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -76,26 +77,11 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("compress", _compress, "Compress an MRC map into a zarr store (OME-Zarr).")
-    sub.add_argument("map", metavar="MAP", help=".mrc, .map, .ccp4, .rec or .st; also .gz and .bz2 of them")
-    sub.add_argument("store", metavar="STORE", help="directory to make")
-    target = sub.add_mutually_exclusive_group()
-    target.add_argument("--snr", type=float, metavar="DB", help="signal-to-noise ratio in dB (default: 30)")
-    target.add_argument(
-        "--max-error", type=float, metavar="E", help="largest error of any voxel, density units"
-    )
-    target.add_argument("--ratio", type=float, metavar="R", help="original bytes over payload bytes")
-    target.add_argument(
-        "--fsc", type=float, metavar="C", help="Fourier shell correlation in every shell up to the resolution"
-    )
     sub.add_argument(
-        "--resolution", type=float, metavar="A", help="angstrom, for --fsc (default: from the map's spectrum)"
+        "map", metavar="MAP", help=".mrc, .map, .ccp4, .rec or .st, also .gz and .bz2 of them; or a URL"
     )
-    sub.add_argument("--chunks", type=int, default=64, metavar="N", help="longest chunk edge (default: 64)")
-    sub.add_argument(
-        "--effort", type=int, default=3, metavar="0-9", help="0 needs no PyTorch, 9 is the best (default: 3)"
-    )
-    sub.add_argument("--threshold", type=float, metavar="T", help="densities at or below it are stored as 0")
-    sub.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    sub.add_argument("store", metavar="STORE", help="directory or fsspec URL to make")
+    add_map_options(sub)
     sub.add_argument("--zarr-format", type=int, choices=(2, 3), default=3, help="default: 3")
     sub.add_argument(
         "--pyramid",
@@ -108,7 +94,6 @@ def _parser() -> argparse.ArgumentParser:
         "(without LEVELS: until one is a single chunk)",
     )
     sub.add_argument("--overwrite", action="store_true", help="replace STORE once the new one is complete")
-    sub.add_argument("--permissive", action="store_true", help="read maps that break the MRC standard")
 
     sub = command("decompress", _decompress, "Write the map of a store, with the headers it came with.")
     sub.add_argument("store", metavar="STORE")
@@ -132,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
 
     convert_command.add(commands)  # and references
     pack_cli.add_commands(command)
+    archive_cli.add_arguments(
+        command("archive", archive_cli.run, "Compress many maps into one zarr group, with a manifest.")
+    )
 
     sub = command("demo", _demo, "Compress a generated map, read it back, and compare with other codecs.")
     sub.add_argument("--size", type=int, default=96, metavar="N", help="voxels per axis (default: 96)")
@@ -143,21 +131,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _compress(options: argparse.Namespace) -> int:
     from inrcodec import maps, report
-    from inrcodec.core import parse_target
 
     with report.Bars() as bars:
         result = maps.compress(
             options.map,
             options.store,
-            target=parse_target(options.snr, options.max_error, options.ratio, options.fsc),
-            resolution=options.resolution,
-            chunks=options.chunks,
-            effort=options.effort,
-            threshold=options.threshold,
-            device=options.device,
+            **map_options(options).arguments(),
             zarr_format=options.zarr_format,
             overwrite=options.overwrite,
-            permissive=options.permissive,
             pyramid=options.pyramid,
             progress=bars,
         )

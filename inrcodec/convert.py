@@ -18,7 +18,8 @@ import zarr
 
 from inrcodec.containers import Index, Node, Source, Target, checked
 from inrcodec.mrc import partial_path
-from inrcodec.store import PathLike, check_destination, move_into_place
+from inrcodec.store import check_destination, move_into_place
+from inrcodec.urls import PathLike
 from inrcodec.zarr_container import ZarrSource, ZarrTarget
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")

@@ -20,7 +20,7 @@ from inrcodec.codec import INRCodec
 from inrcodec.core import Settings
 from inrcodec.fourier_shell import crossing, finite
 from inrcodec.mrc import open_volume
-from inrcodec.store import PathLike
+from inrcodec.urls import PathLike
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[str, float], None]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import shutil
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial as bind
 from pathlib import Path
@@ -15,15 +12,18 @@ from typing import Any
 import numpy as np
 import zarr
 
-from inrcodec import metrics, ngff
+from inrcodec import ngff, urls
 from inrcodec import pyramid as pyramids
 from inrcodec import store as stores
 from inrcodec.codec import INRCodec
 from inrcodec.core import Settings, Target
 from inrcodec.core.volume import short_step
-from inrcodec.mrc import MRCVolume, open_volume, partial_path, write_mrc
-from inrcodec.quality import Quality, measure, rescaled_step, with_fsc
-from inrcodec.store import PathLike, Sizes
+from inrcodec.destination import Destination
+from inrcodec.mrc import MRCVolume, open_volume, packed_header, unpacked_header, write_mrc
+from inrcodec.options import MapOptions
+from inrcodec.quality import Quality, fsc_curve, measure, rescaled_step, with_fsc
+from inrcodec.store import Sizes
+from inrcodec.urls import PathLike
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[str, float], None]
@@ -76,6 +76,8 @@ def compress(
     overwrite: bool = False,
     permissive: bool = False,
     pyramid: int | None = 1,
+    staging: Path | None = None,
+    record: Mapping[str, Any] | None = None,
     progress: Progress = _silent,
 ) -> Result:
     """Compress a map into a zarr store in volume scope, and measure the result on every voxel.
@@ -85,8 +87,8 @@ def compress(
     name when it is complete.
 
     Args:
-        source: MRC file, see :func:`inrcodec.mrc.open_volume`, also for ``permissive``.
-        store: directory to be made.
+        source: MRC file or its URL, see :func:`inrcodec.mrc.open_volume`, also for ``permissive``.
+        store: directory or URL to be made.
         target, effort, threshold, device: as for :class:`inrcodec.INRCodec`.
         resolution: angstrom up to which an ``fsc`` target holds; None estimates it.
         chunks: longest chunk edge in voxels; each axis is divided evenly into as few chunks as that allows.
@@ -94,86 +96,114 @@ def compress(
         overwrite: replace an existing zarr store, once the new one is complete.
         pyramid: resolution levels in all, each half as fine as the one before (:mod:`inrcodec.pyramid`); None
             makes as many as it takes until one is a single chunk. The target is measured at full resolution.
+        staging: directory to build the store in before it gets its name; None is beside it.
+        record: more attributes to store, for :mod:`inrcodec.archive`; the result then has a Fourier shell
+            correlation whatever the target, and the store the SHA-256 of its array.
         progress: called as the work goes on.
 
     Raises:
         OSError, ValueError, TypeError: the map cannot be read, its dtype or a setting is not supported, or
             the store exists.
     """
-    store = Path(store)
-    stores.check_destination(store, overwrite)
     if chunks < 1:
         raise ValueError(f"chunks must be at least 1, got {chunks}")
-    volume = open_volume(source, permissive=permissive)
+    with Destination(store, overwrite=overwrite, staging=staging) as place, urls.local_copy(source) as path:
+        result = _build(
+            open_volume(path, permissive=permissive),
+            urls.name_of(source),
+            place.partial,
+            MapOptions(target, resolution, chunks, effort, threshold, device),
+            zarr_format,
+            pyramid,
+            record,
+            progress,
+        )
+        place.commit()
+    return result
+
+
+def _build(
+    volume: MRCVolume,
+    name: str,
+    partial: Path,
+    options: MapOptions,
+    zarr_format: int,
+    pyramid: int | None,
+    record: Mapping[str, Any] | None,
+    progress: Progress,
+) -> Result:
+    """Make the store of a volume in a directory, corrections of the step included."""
+    target, resolution, threshold = options.target, options.resolution, options.threshold
     spatial = len(volume.voxel_size)
-    chunk_shape = stores.even_chunks(volume.data.shape, spatial, chunks)
-    level_shapes = pyramids.level_shapes(volume.data.shape, spatial, pyramid, chunks)
+    chunk_shape = stores.even_chunks(volume.data.shape, spatial, options.chunks)
+    level_shapes = pyramids.level_shapes(volume.data.shape, spatial, pyramid, options.chunks)
     known = all(size > 0 for size in volume.voxel_size)
     scale: dict[str, Any] = {}
     if target.kind == "fsc":
         if resolution is not None and not known:
-            raise ValueError(f"{source} says no voxel size: a resolution in angstrom means nothing")
+            raise ValueError(f"{name} says no voxel size: a resolution in angstrom means nothing")
         scale = {"resolution": resolution, "voxel_size": volume.voxel_size if known else 1.0}
     elif resolution is not None:
         raise ValueError("a resolution belongs to an fsc target")
     codec = INRCodec.fit(
         volume.data,
         chunks=chunk_shape,
-        effort=effort,
+        effort=options.effort,
         threshold=threshold,
-        device=device,
+        device=options.device,
         progress=bind(progress, "training"),
         **scale,
         **{target.kind: target.value},
     )
-    partial = partial_path(store)
-    try:
-        root = zarr.open_group(str(partial), mode="w", zarr_format=zarr_format)
-        tried: list[tuple[float, float]] = []
-        while True:
-            stage = f"correction {len(tried)}" if tried else "writing"
-            decoded = stores.write_array(
-                root, volume.data, codec, chunk_shape, volume.axes, bind(progress, stage)
-            )
-            quality, sizes = measure(volume.data, decoded, threshold), stores.sizes(volume.data, partial)
-            quality = with_fsc(quality, codec.settings, volume.data, decoded)
-            met = quality.meets(target, sizes.ratio)
-            if codec.volume is None or not _worth_correcting(target, quality, sizes, met, len(tried)):
-                break
-            tried.append((codec.volume.step, quality.snr if target.kind == "snr" else sizes.ratio))
-            # an fsc fit has measured what it wrote: what little is missed is mended for all shells alike
-            is_fsc = target.kind == "fsc"
-            step = 0.98 * codec.volume.step if is_fsc else rescaled_step(target, tried)
-            codec = _with_step(codec, step, device)
-        pyramids.write_levels(
-            root, volume, codec, level_shapes, longest_chunk=chunks, device=device, progress=progress
+    root = zarr.open_group(str(partial), mode="w", zarr_format=zarr_format)
+    tried: list[tuple[float, float]] = []
+    while True:
+        stage = f"correction {len(tried)}" if tried else "writing"
+        decoded = stores.write_array(
+            root, volume.data, codec, chunk_shape, volume.axes, bind(progress, stage)
         )
-        name = Path(source).name.split(".")[0]
-        root.attrs.update(ngff.attributes(volume, name, zarr_format, level_shapes))
-        root.attrs[stores.ATTRIBUTE] = {
-            "version": 1,
-            "source": Path(source).name,
-            "target": {target.kind: target.value},
-            **({"resolution_estimated": resolution is None} if target.kind == "fsc" else {}),
-            **({"choices": codec.choices.to_text()} if codec.choices is not None else {}),
-            "decoded_sha256": _sha256(decoded),
-            "mrc": {
-                "encoding": "zlib, base64",
-                "header": _packed(volume.header),
-                "extended_header": _packed(volume.extended_header),
-            },
-        }
-        sizes = stores.sizes(volume.data, partial)
-        stores.move_into_place(partial, store)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        quality, sizes = measure(volume.data, decoded, threshold), stores.sizes(volume.data, partial)
+        quality = with_fsc(quality, codec.settings, volume.data, decoded)
+        met = quality.meets(target, sizes.ratio)
+        if codec.volume is None or not _worth_correcting(target, quality, sizes, met, len(tried)):
+            break
+        tried.append((codec.volume.step, quality.snr if target.kind == "snr" else sizes.ratio))
+        # an fsc fit has measured what it wrote: what little is missed is mended for all shells alike
+        is_fsc = target.kind == "fsc"
+        step = 0.98 * codec.volume.step if is_fsc else rescaled_step(target, tried)
+        codec = _with_step(codec, step, options.device)
+    pyramids.write_levels(
+        root,
+        volume,
+        codec,
+        level_shapes,
+        longest_chunk=options.chunks,
+        device=options.device,
+        progress=progress,
+    )
+    root.attrs.update(ngff.attributes(volume, name.split(".")[0], zarr_format, level_shapes))
+    root.attrs[stores.ATTRIBUTE] = {
+        "version": 1,
+        "source": name,
+        "target": {target.kind: target.value},
+        **({"resolution_estimated": resolution is None} if target.kind == "fsc" else {}),
+        **({"choices": codec.choices.to_text()} if codec.choices is not None else {}),
+        "decoded_sha256": _sha256(decoded),
+        "mrc": {
+            "encoding": "zlib, base64",
+            "header": packed_header(volume.header),
+            "extended_header": packed_header(volume.extended_header),
+        },
+        **({} if record is None else {**record, "array_sha256": stores.array_digest(partial)}),
+    }
+    with_curve = target.kind == "fsc" or record is not None
     return Result(
         target,
-        sizes,
+        stores.sizes(volume.data, partial),
         quality,
         met,
         len(tried),
-        fsc=_fsc(volume, decoded) if target.kind == "fsc" else None,
+        fsc=fsc_curve(volume.data, decoded, volume.voxel_size) if with_curve else None,
         resolution=None if codec.volume is None else codec.volume.resolution,
         estimated=target.kind == "fsc" and resolution is None,
     )
@@ -192,19 +222,19 @@ def decompress(
     Raises:
         OSError, ValueError: the store cannot be read or holds no MRC header, or ``path`` exists.
     """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; --overwrite (overwrite=True) replaces it")
+    if urls.exists(path) and not overwrite:
+        raise FileExistsError(f"{urls.public(path)} exists; --overwrite (overwrite=True) replaces it")
     array, attributes = stores.open_store(store)
     if "mrc" not in attributes:
-        raise ValueError(f"{store} holds no MRC header: it was not made by inrcodec compress")
+        raise ValueError(f"{urls.public(store)} holds no MRC header: it was not made by inrcodec compress")
     data = stores.read_array(array, bind(progress, "decoding"))
-    write_mrc(
-        path,
-        data,
-        _unpacked(attributes["mrc"]["header"]),
-        _unpacked(attributes["mrc"]["extended_header"]),
-    )
+    with urls.local_target(path) as local:
+        write_mrc(
+            local,
+            data,
+            unpacked_header(attributes["mrc"]["header"]),
+            unpacked_header(attributes["mrc"]["extended_header"]),
+        )
     return bool(attributes.get("decoded_sha256") == _sha256(data))
 
 
@@ -216,13 +246,26 @@ def verify(
     Raises:
         OSError, ValueError: one of them cannot be read, or they differ in shape or dtype.
     """
-    array, attributes = stores.open_store(store)
+    opened = stores.open_store(store)
+    stores.settings_of(opened[0])
+    with urls.local_copy(source) as path:
+        return _compare(open_volume(path, permissive=permissive), opened, source, store, progress)
+
+
+def _compare(
+    volume: MRCVolume,
+    opened: tuple[Any, dict[str, Any]],
+    source: PathLike,
+    store: PathLike,
+    progress: Progress,
+) -> Result:
+    array, attributes = opened
     settings = stores.settings_of(array)
-    volume = open_volume(source, permissive=permissive)
     original = volume.data
     if array.shape != original.shape or array.dtype != original.dtype.newbyteorder("="):
         raise ValueError(
-            f"{store} holds {array.shape} {array.dtype}, {source} holds {original.shape} {original.dtype}"
+            f"{urls.public(store)} holds {array.shape} {array.dtype}, {urls.public(source)} holds "
+            f"{original.shape} {original.dtype}"
         )
     decoded = stores.read_array(array, bind(progress, "decoding"))
     sizes = stores.sizes(original, store)
@@ -234,7 +277,7 @@ def verify(
         sizes,
         quality,
         met,
-        fsc=_fsc(volume, decoded),
+        fsc=fsc_curve(volume.data, decoded, volume.voxel_size),
         resolution=None if settings.volume is None else settings.volume.resolution,
         estimated=bool(attributes.get("resolution_estimated", False)),
     )
@@ -269,33 +312,6 @@ def _with_step(codec: INRCodec, step: float, device: str) -> INRCodec:
     )
 
 
-def _fsc(volume: MRCVolume, decoded: Array) -> tuple[Array, Array] | None:
-    """Fourier shell correlation with the original; None for stacks and for boxes without a shell."""
-    original = volume.data
-    if original.ndim != len(volume.voxel_size):
-        return None
-    if original.dtype.kind == "f":
-        finite = np.isfinite(original) & np.isfinite(decoded)
-        original, decoded = np.where(finite, original, 0), np.where(finite, decoded, 0)
-    known = all(size > 0 for size in volume.voxel_size)
-    try:
-        return metrics.fsc(original, decoded, volume.voxel_size if known else 1.0)
-    except ValueError:
-        return None
-
-
 def _sha256(data: Array) -> str:
     """Of the voxels in C order, little-endian, so that it is the same on every machine."""
     return hashlib.sha256(np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("<")).data).hexdigest()
-
-
-def _packed(header: bytes) -> str:
-    """Header bytes as JSON can hold them; headers are mostly zeros and blanks."""
-    return base64.b64encode(zlib.compress(header, 9)).decode("ascii")
-
-
-def _unpacked(text: str) -> bytes:
-    try:
-        return zlib.decompress(base64.b64decode(text, validate=True))
-    except zlib.error as error:
-        raise ValueError(f"the stored MRC header is damaged: {error}") from error

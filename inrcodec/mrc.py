@@ -7,6 +7,7 @@ tomography", J. Struct. Biol. 192, 146-150. Files are told by their content, so 
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import os
@@ -126,6 +127,23 @@ def write_mrc(path: str | os.PathLike[str], data: Array, header: bytes, extended
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def packed_header(header: bytes) -> str:
+    """Header bytes as JSON can hold them; headers are mostly zeros and blanks."""
+    return base64.b64encode(zlib.compress(header, 9)).decode("ascii")
+
+
+def unpacked_header(text: str) -> bytes:
+    """The inverse of :func:`packed_header`.
+
+    Raises:
+        ValueError: the text is none of its results.
+    """
+    try:
+        return zlib.decompress(base64.b64decode(text, validate=True))
+    except zlib.error as error:
+        raise ValueError(f"the stored MRC header is damaged: {error}") from error
 
 
 def partial_path(path: Path) -> Path:

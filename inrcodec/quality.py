@@ -112,3 +112,21 @@ def with_fsc(quality: Quality, settings: Settings, original: Array, decoded: Arr
     shells = FourierShells(original.shape, settings.volume.voxel_size or 1.0)
     reference = ShellReference(original, shells, shells.up_to(settings.volume.resolution))
     return replace(quality, min_fsc=float(reference.correlation(decoded).min()))
+
+
+def fsc_curve(original: Array, decoded: Array, voxel_size: Sequence[float]) -> tuple[Array, Array] | None:
+    """Fourier shell correlation of a map with its original; None for stacks and for boxes without a shell.
+
+    Args:
+        original, decoded: one volume or image, or a stack; NaN and infinities count as zeros.
+        voxel_size: angstrom, one value per spatial axis; where one is 0, frequencies are per voxel.
+    """
+    if original.ndim != len(voxel_size):
+        return None
+    if original.dtype.kind == "f":
+        finite = np.isfinite(original) & np.isfinite(decoded)
+        original, decoded = np.where(finite, original, 0), np.where(finite, decoded, 0)
+    try:
+        return metrics.fsc(original, decoded, voxel_size if all(size > 0 for size in voxel_size) else 1.0)
+    except ValueError:
+        return None

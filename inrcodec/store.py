@@ -7,11 +7,12 @@ Needs zarr 3 (the ``mrc`` extra).
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,19 @@ from typing import Any
 import numpy as np
 import zarr
 
+from inrcodec import urls
 from inrcodec.codec import INRCodec
 from inrcodec.core import Settings, inspect
 from inrcodec.core.choices import Choices
 from inrcodec.core.volume_sample import chunk_boxes
 from inrcodec.mrc import partial_path
+from inrcodec.urls import PathLike
 
 Array = np.ndarray[Any, Any]
-PathLike = str | os.PathLike[str]
 
 LEVEL = "0"
 ATTRIBUTE = "inrcodec"
-_METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
+METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
 _BATCH_VOXELS = 2**23  # handed to zarr at once: enough chunks to train together, few enough for memory
 # zarr runs ten chunks at a time, each with as many BLAS threads as there are cores: twice as slow as one
 # chunk after the other on two cores.
@@ -97,18 +99,20 @@ class Description:
 
 
 def open_store(store: PathLike) -> tuple[Any, dict[str, Any]]:
-    """The array of a store (directory of a group or of an array), and the group's ``"inrcodec"`` attributes.
+    """The array of a store (directory or URL, group or array), and the group's ``"inrcodec"`` attributes.
 
     Raises:
         FileNotFoundError: there is no such directory, or it is no zarr store.
+        OSError: the URL cannot be read.
         ValueError: a group without an array ``"0"``.
     """
-    if not Path(store).is_dir():
+    if not (urls.is_url(store) or Path(store).is_dir()):
         raise FileNotFoundError(f"{store} is not a directory")
     try:
-        node = zarr.open(str(store), mode="r")
+        with urls.reported(store):
+            node = zarr.open(str(store), mode="r")
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{store} is not a zarr store") from error
+        raise FileNotFoundError(f"{urls.public(store)} is not a zarr store") from error
     if not isinstance(node, zarr.Group):
         return node, {}
     if LEVEL not in node:
@@ -173,9 +177,25 @@ def read_array(array: Any, progress: Callable[[float], None]) -> Array:
 
 def sizes(data: Any, store: PathLike) -> Sizes:
     """Bytes of a volume (anything with ``size`` and ``dtype``) and of its store."""
-    total = sum(path.stat().st_size for path in Path(store).rglob("*") if path.is_file())
-    chunks = sum(path.stat().st_size for path in _chunk_files(Path(store)))
-    return Sizes(int(data.size), int(data.size) * data.dtype.itemsize, chunks, total)
+    found = urls.files(store)
+    chunks = sum(found[name] for name in chunk_names(found))
+    return Sizes(int(data.size), int(data.size) * data.dtype.itemsize, chunks, sum(found.values()))
+
+
+def array_digest(store: PathLike) -> str:
+    """SHA-256 of the files of a store's arrays, their names included: it changes with any stored byte."""
+    digest = hashlib.sha256()
+    for name, data in urls.read(store, sorted(n for n in urls.files(store) if "/" in n)):
+        digest.update(f"{name} {len(data)}\n".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def chunk_names(names: Iterable[str]) -> list[str]:
+    """The names of chunks at full resolution among those of a store's files (a group or an array), sorted."""
+    held = set(names)
+    root = f"{LEVEL}/" if any(f"{LEVEL}/{name}" in held for name in METADATA) else ""
+    return sorted(n for n in held if n.startswith(root) and n.rsplit("/", 1)[-1] not in METADATA)
 
 
 def describe(store: PathLike) -> Description:
@@ -193,8 +213,8 @@ def describe(store: PathLike) -> Description:
     sections: Counter[str] = Counter()
     fields: Counter[str] = Counter()
     networks: Counter[str] = Counter()
-    for path in _chunk_files(Path(store)):
-        info = inspect(path.read_bytes())
+    for _, payload in urls.read(store, chunk_names(urls.files(store))):
+        info = inspect(payload)
         fields[info.field] += 1
         sections.update(info.sections)
         sections["header and checksum"] += info.nbytes - sum(info.sections.values())
@@ -241,7 +261,7 @@ def check_destination(store: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise FileExistsError(f"{store} exists; --overwrite (overwrite=True) replaces it")
-    if store.is_symlink() or not any((store / name).is_file() for name in _METADATA):
+    if store.is_symlink() or not any((store / name).is_file() for name in METADATA):
         raise FileExistsError(f"{store} is not a zarr store and is not replaced")
 
 
@@ -250,7 +270,7 @@ def move_into_place(partial: Path, store: Path) -> None:
     if not store.exists():
         partial.rename(store)
         return
-    old = partial_path(store)
+    old = partial_path(partial.with_name(store.name))  # where nobody looks for stores, as the new one was
     store.rename(old)
     try:
         partial.rename(store)
@@ -258,13 +278,6 @@ def move_into_place(partial: Path, store: Path) -> None:
         old.rename(store)
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _chunk_files(store: Path) -> list[Path]:
-    """The files of the chunks at full resolution, of a group or of a bare array."""
-    level = store / LEVEL
-    root = level if any((level / name).is_file() for name in _METADATA) else store
-    return sorted(path for path in root.rglob("*") if path.is_file() and path.name not in _METADATA)
 
 
 def _coarser_shapes(store: PathLike) -> tuple[tuple[int, ...], ...]:
