@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from inrcodec.cli_options import add_map_options, map_options
+
+if TYPE_CHECKING:
+    from inrcodec.executors import Executor
 
 OK, NOT_MET, INTERRUPTED = 0, 1, 130
 
@@ -18,7 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("destination", metavar="DEST", help="directory or fsspec URL of the archive")
     add_map_options(parser)
     parser.add_argument("--zarr-format", type=int, choices=(2, 3), default=3, help="default: 3")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: 1)")
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of a Dask cluster whose workers do it, or 'local': a cluster of --workers processes here "
+        "(default there: one for each core)",
+    )
     parser.add_argument(
         "--verify",
         action="store_true",
@@ -35,11 +46,13 @@ def run(options: argparse.Namespace) -> int:
     """Archive, print what failed and a summary; the exit code is not 0 where any map failed."""
     from tqdm import tqdm
 
-    from inrcodec import archive, executors
+    from inrcodec import archive
 
-    executor = executors.here if options.workers == 1 else executors.processes(options.workers)
     # disable=None: only where the standard error is a terminal
-    with tqdm(total=0, desc="archiving", unit="B", unit_scale=True, disable=None) as bar:
+    with (
+        _executor(options.scheduler, options.workers) as executor,
+        tqdm(total=0, desc="archiving", unit="B", unit_scale=True, disable=None) as bar,
+    ):
 
         def progress(maps: int, of: int, nbytes: int, total: int) -> None:
             bar.total = total
@@ -65,6 +78,16 @@ def run(options: argparse.Namespace) -> int:
         print(f"inrcodec: {record['source']}: {record['reason']}", file=sys.stderr)
     print("\n".join(summary(records)))
     return NOT_MET if failed else OK
+
+
+def _executor(scheduler: str | None, workers: int | None) -> AbstractContextManager[Executor]:
+    from inrcodec import executors
+
+    if scheduler is not None:
+        from inrcodec import cluster
+
+        return cluster.connected(scheduler, workers)
+    return nullcontext(executors.here if workers in (None, 1) else executors.processes(workers))
 
 
 def summary(records: list[dict[str, object]]) -> list[str]:

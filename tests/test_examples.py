@@ -64,6 +64,15 @@ def test_dask_maps() -> None:
         assert 0 < float(line.rsplit(" ", 1)[1]) <= 0.01
 
 
+def test_cluster() -> None:
+    pytest.importorskip("distributed")
+    first, second = output("cluster.py")
+    chunks, snr = re.fullmatch(r"(\d+) chunks, SNR (\S+) dB", first).groups()
+    assert int(chunks) == 27
+    assert float(snr) >= 29.9
+    assert second == "two workers wrote the bytes that one process writes: True"
+
+
 @pytest.mark.needs_torch
 def test_torch_dataset() -> None:
     assert output("torch_dataset.py") == ["262144 voxels in sub-volumes, by map: {'map_0': 32, 'map_1': 32}"]
