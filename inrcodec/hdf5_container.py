@@ -14,6 +14,7 @@ import numpy as np
 
 from inrcodec import hdf5
 from inrcodec.containers import Index, Layout, Node, check_plain, copy_values
+from inrcodec.hdf5_filter import copying
 
 JSON_NAMES = "inrcodec_json"
 """Attribute that names those whose values are JSON text, because HDF5 has no type for them."""
@@ -111,13 +112,13 @@ class HDF5Target(_File):
     def add_payloads(self, node: Node, payloads: Iterator[tuple[Index, bytes]]) -> None:
         """Make a dataset of chunks as they are.
 
-        Raises:
-            ModuleNotFoundError: HDF5 asks the filter whether it could encode, and PyTorch is missing.
+        PyTorch is not needed, whatever the effort.
         """
         layout = node.layout
         if layout is None or layout.codec is None:
             raise ValueError(f"{node.path} holds no payloads")
-        dataset = self._create(node, layout, dict(hdf5.INRFilter.of(layout.codec)))
+        with copying():
+            dataset = self._create(node, layout, dict(hdf5.INRFilter.of(layout.codec)))
         if layout.codec.volume is not None:
             dataset.attrs[hdf5.ATTRIBUTE] = json.dumps(layout.codec.get_config())
         for index, payload in payloads:

@@ -17,6 +17,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -32,6 +33,7 @@ _NAME = b"inrcodec: implicit neural representations"
 _REVERSE = 0x100  # H5Z_FLAG_REVERSE: decode
 _MANDATORY = 0  # H5Z_FLAG_MANDATORY: a chunk that cannot be encoded is an error, not stored as it is
 _MOST_AXES = 32  # H5S_MAX_RANK
+_COPYING = ContextVar("inrcodec_hdf5_copying", default=False)
 _AGAIN = 0.05  # seconds until an interrupt that came in a callback is raised again
 
 _hid = ctypes.c_int64
@@ -133,6 +135,19 @@ def _no_cyclic_collection() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def copying() -> Iterator[None]:
+    """Datasets created meanwhile are for chunks that are encoded already: PyTorch is not asked for.
+
+    A chunk that is encoded all the same, without it, is stored losslessly, as with any other error.
+    """
+    token = _COPYING.set(True)
+    try:
+        yield
+    finally:
+        _COPYING.reset(token)
+
+
 def _encoded(function: Any, identifier: int) -> bytes:
     """What one of HDF5's functions that encode an object writes."""
     length = ctypes.c_size_t(0)
@@ -191,7 +206,8 @@ def _set_local(properties: int, type_id: int, space_id: int) -> int:
         shape, dtype = _chunk_shape(properties), _dtype(type_id)
         check_chunk(shape, dtype)
         settings = client_data(properties).settings
-        encoding_backend(settings, "auto")  # says now what to install, not when the first chunk is written
+        if not _COPYING.get():
+            encoding_backend(settings, "auto")  # says now what to install, not when a chunk is written
         words = ClientData(settings, shape, dtype).to_words()
         array = (ctypes.c_uint * len(words))(*words)
         if lib.H5Pmodify_filter(properties, FILTER_ID, _MANDATORY, len(words), array) < 0:

@@ -90,6 +90,25 @@ def test_training_without_torch_is_refused_at_once(file: Any, monkeypatch: pytes
     file.create_dataset("map", shape=SHAPE, dtype="f4", chunks=SHAPE, **INRFilter(effort=0))
 
 
+def test_copying_needs_no_torch(file: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "has_torch", lambda: False)
+    density = blobs(SHAPE).astype("f4")
+    payload = QUICK_CODEC.encode(density)
+    how = {"shape": SHAPE, "dtype": "f4", "chunks": SHAPE, **INRFilter(effort=3)}
+    with filters.copying():
+        dataset = file.create_dataset("map", **how)
+    dataset.id.write_direct_chunk((0, 0, 0), payload)
+    assert dataset[...].tobytes() == QUICK_CODEC.decode(payload).tobytes()
+    with pytest.warns(RuntimeWarning, match=r"stored losslessly.*inrcodec\[train\]"):  # a chunk after all
+        dataset[...] = density
+        file.flush()
+    assert dataset[...].tobytes() == density.tobytes()
+    with pytest.raises(ImportError, match=r"inrcodec\[train\]"):
+        write(dataset, density)
+    with pytest.raises(ValueError, match=r"inrcodec\[train\]"):  # outside it is asked for as before
+        file.create_dataset("other", **how)
+
+
 def fail(*_: Any, **__: Any) -> Any:
     raise ArithmeticError("100% bad luck with %s")
 
