@@ -17,7 +17,7 @@ import zarr
 from inrcodec import INRCodec, PayloadError, maps, store
 from inrcodec import convert as convert_module
 from inrcodec.convert import convert
-from inrcodec.core import Target
+from inrcodec.core import Target, encoder
 
 BOUND = 0.02
 CODEC = INRCodec(max_error=BOUND, effort=0)
@@ -332,3 +332,20 @@ def test_progress_is_complete(tmp_path, volume):
     convert(tmp_path / "a.zarr", tmp_path / "b.zarr", progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
+
+
+def test_copying_needs_no_torch(tmp_path, monkeypatch, chunk):
+    """The codec says effort 3, and nothing is encoded: its payloads are there."""
+    trained = INRCodec(max_error=BOUND)
+    payload = CODEC.encode(chunk)
+    root = zarr.open_group(str(tmp_path / "x.zarr"), mode="w", zarr_format=3)
+    how = {"chunks": chunk.shape, "serializer": trained.serializer(), "compressors": None}
+    root.create_array("0", shape=chunk.shape, dtype="f4", **how)
+    file = tmp_path / "x.zarr/0/c/0/0/0"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(payload)
+    monkeypatch.setattr(encoder, "has_torch", lambda: False)
+    for target in ("x.h5", "y.zarr"):
+        assert convert(tmp_path / "x.zarr", tmp_path / target) == 1
+        assert payloads(tmp_path / target) == {(0, 0, 0): payload}
+        assert voxels(tmp_path / target).tobytes() == CODEC.decode(payload).tobytes()

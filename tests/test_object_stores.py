@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import signal
 import subprocess
@@ -11,14 +12,15 @@ import threading
 from pathlib import Path
 
 import fsspec
+import h5py
 import numpy as np
 import pytest
 import zarr
-from conftest import blobs
+from conftest import blobs, snr_of
 from mrc_files import QUICK, container_of, densities, write_map
 from zarr.storage import FsspecStore, ObjectStore
 
-from inrcodec import INRCodec, archive, maps, store, urls
+from inrcodec import INRCodec, archive, hdf5, maps, store, urls
 from inrcodec.mrc_reader import MRCReader
 from inrcodec.options import MapOptions
 
@@ -115,6 +117,56 @@ class TestArrays:
         back = zarr.open_array(STORES[kind](server, path), mode="r")[...]
         assert np.abs(back - data).max() <= 0.05
         assert server.served >= 2
+
+
+class TestHDF5:
+    """A file with the filter, read where it lies through a file object of s3fs."""
+
+    @pytest.fixture
+    def path(self, tmp_path, data):
+        path = tmp_path / "map.h5"
+        codec = INRCodec.fit(data, snr=25, effort=0, chunks=8)
+        for_codec = {"shape": data.shape, "dtype": "f4", "chunks": (8, 8, 8), **hdf5.INRFilter.of(codec)}
+        with h5py.File(path, "w") as file:
+            hdf5.write(file.create_dataset("map", **for_codec), data, codec)
+        return path
+
+    def test_the_voxels_and_payloads_of_the_local_file(self, server, path, data):
+        fs = fsspec.filesystem("s3", **server.storage_options)
+        fs.put(str(path), f"{BUCKET}/map.h5")
+        with h5py.File(path) as local, fs.open(f"{BUCKET}/map.h5") as stream, h5py.File(stream) as remote:
+            expected = local["map"][...]
+            assert 25 - 0.1 <= snr_of(data, expected) < 60
+            assert remote["map"][...].tobytes() == expected.tobytes()
+            assert hdf5.read(remote["map"], np.s_[3:12, :, 5]).tobytes() == expected[3:12, :, 5].tobytes()
+            assert hdf5.codec_of(remote["map"]) == hdf5.codec_of(local["map"])
+            for corner in itertools.product((0, 8), repeat=3):
+                payload = local["map"].id.read_direct_chunk(corner)[1]
+                assert remote["map"].id.read_direct_chunk(corner)[1] == payload
+
+    def test_a_block_moves_its_chunk_and_the_index(self, server, path):
+        fs = fsspec.filesystem("s3", **server.storage_options)
+        fs.put(str(path), f"{BUCKET}/block.h5")
+        with fs.open(f"{BUCKET}/block.h5", cache_type="none") as stream, h5py.File(stream) as file:
+            stored = file["map"].id.get_chunk_info_by_coord((8, 0, 8))  # reads the index of chunks
+            server.reset()
+            block = file["map"][8:, :8, 8:]
+            first, last = stored.byte_offset, stored.byte_offset + stored.size - 1
+            assert [(r.range, r.nbytes) for r in server.reads()] == [(f"bytes={first}-{last}", stored.size)]
+        with h5py.File(path) as file:
+            assert block.tobytes() == file["map"][8:, :8, 8:].tobytes()
+
+    def test_damage_is_an_error(self, server, path):
+        with h5py.File(path) as file:
+            stored = file["map"].id.get_chunk_info_by_coord((0, 0, 0))
+        content = bytearray(path.read_bytes())
+        content[stored.byte_offset + stored.size - 3] ^= 1
+        fs = fsspec.filesystem("s3", **server.storage_options)
+        fs.pipe(f"{BUCKET}/damaged.h5", bytes(content))
+        with fs.open(f"{BUCKET}/damaged.h5") as stream, h5py.File(stream) as file:
+            with pytest.raises(OSError, match="inrcodec: checksum mismatch"):
+                file["map"][:8, :8, :8]
+            assert np.isfinite(file["map"][8:]).all()
 
 
 @pytest.mark.parametrize("kind", STORES)
