@@ -3,7 +3,8 @@
 Maps of the given files and folders, and generated ones up to ``--count``, are archived with each number of
 workers into a fresh directory, by the command itself. The workers of a run share the machine's cores evenly
 (``--threads`` gives each so many). Prints seconds, throughput and its ratio to the first number of workers,
-and whether the manifests are complete and equal.
+whether the manifests are complete and equal, and the bytes that a scheduler would pass on for each map
+(``--scheduler local`` archives through one).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,7 @@ import numpy as np
 
 from benchmarks import report
 from inrcodec import synthetic
+from inrcodec.archive_task import Task
 
 
 def collect(paths: Sequence[Path], folder: Path, count: int, size: int) -> int:
@@ -67,6 +70,15 @@ def records(destination: Path) -> dict[str, str]:
     return {r["target"]: r["sha256"] for r in listed if r["status"] != "failed"}
 
 
+def traffic(destination: Path) -> tuple[float, float, float]:
+    """Mean bytes of each map: its task and its record as a scheduler passes them on, and in the manifest."""
+    manifest = Path(f"{destination}.manifest.json")
+    listed = json.loads(manifest.read_text())["maps"]
+    tasks = [len(pickle.dumps(Task(r["source"], str(destination), r["target"]))) for r in listed]
+    results = [len(pickle.dumps(r)) for r in listed]
+    return float(np.mean(tasks)), float(np.mean(results)), manifest.stat().st_size / len(listed)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.archive", description=__doc__)
     parser.add_argument("maps", nargs="*", type=Path, metavar="MAPS", help="files or folders of MRC maps")
@@ -74,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=30, help="maps in all (default: 30)")
     parser.add_argument("--size", type=int, default=64, help="voxels a side, at most (default: 64)")
     parser.add_argument("--threads", type=int, help="threads of each worker (default: cores over workers)")
+    parser.add_argument("--scheduler", help="address of a Dask scheduler, or 'local' (default: no Dask)")
     parser.add_argument("--effort", type=int, default=3, help="default: 3")
     parser.add_argument("--snr", type=float, default=30.0, help="default: 30")
     options = parser.parse_args(arguments)
@@ -84,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         total = sum(path.stat().st_size for path in (folder / "maps").iterdir())
         print(f"{real} real and {options.count - real} generated maps, {total / 1e6:.1f} MB")
         settings = ["--effort", str(options.effort), "--snr", str(options.snr)]
+        if options.scheduler:
+            settings += ["--scheduler", options.scheduler]
         first, found = None, []
         for workers in options.workers:
             destination = folder / f"archive-{workers}.zarr"
@@ -97,6 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"manifest; load before {load:.1f}",
                 flush=True,
             )
+        task, record, listed = traffic(destination)
+        print(f"bytes a map: task {task:.0f}, record {record:.0f}, in the manifest {listed:.0f}")
     same = all(listed == found[0] for listed in found)
     print("the manifests list the same maps by checksum" if same else "the manifests DIFFER")
     return 0 if same and all(len(listed) == options.count for listed in found) else 1

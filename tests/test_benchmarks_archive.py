@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import blobs
 from mrc_files import write_map
@@ -19,7 +21,10 @@ def test_all_maps_with_each_number_of_workers(tmp_path, capsys):
     assert lines[0].startswith("1 real and 2 generated maps")
     assert "3 of 3 maps in the manifest" in lines[1]
     assert lines[2].startswith("2 workers: ")
-    assert lines[3] == "the manifests list the same maps by checksum"
+    task, record, listed = map(int, re.findall(r"\d+", lines[3]))
+    assert lines[3] == f"bytes a map: task {task}, record {record}, in the manifest {listed}"
+    assert all(100 < count < 10_000 for count in (task, record, listed))  # a map itself has 11,000
+    assert lines[4] == "the manifests list the same maps by checksum"
 
 
 def test_a_failing_command_is_not_measured(tmp_path):

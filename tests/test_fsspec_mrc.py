@@ -17,6 +17,7 @@ from inrcodec.core import Target
 from inrcodec.mrc_container import ContainerError
 
 fsspec = pytest.importorskip("fsspec")
+pytest.importorskip("zarr.abc.codec", reason="maps are compressed with zarr 3")
 fsspec_mrc = pytest.importorskip("inrcodec.fsspec_mrc")
 
 

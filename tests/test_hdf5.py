@@ -393,6 +393,7 @@ def test_import_does_not_bring_torch() -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=120)
 
 
+@pytest.mark.needs_torch
 def test_example() -> None:
     example = Path(__file__).parent.parent / "examples" / "hdf5.py"
     result = subprocess.run(

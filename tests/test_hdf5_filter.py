@@ -78,6 +78,7 @@ def test_filters_before_this_one(file: Any, before: dict[str, Any]) -> None:
         file.create_dataset("map", shape=SHAPE, dtype="f4", chunks=SHAPE, **before, **QUICK)
 
 
+@pytest.mark.needs_torch  # the default effort trains
 def test_client_data_of_somebody_else(file: Any) -> None:
     dataset = file.create_dataset("map", shape=SHAPE, dtype="f4", chunks=SHAPE, compression=FILTER_ID)
     assert filters.client_data(dataset.id.get_create_plist().id).settings == INRCodec().settings
