@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed
+from distributed.client import FutureCancelledError
 
 from inrcodec.executors import Executor
 
@@ -40,7 +41,8 @@ def connected(address: str, workers: int | None = None, *, timeout: float = 60) 
 
     Raises:
         ValueError: ``workers`` below 1, or given for a cluster that has its own.
-        OSError: no scheduler answers at the address, or it has no worker (TimeoutError).
+        OSError: no scheduler answers at the address, or it has no worker (TimeoutError). Where it is lost on
+            the way, and does not come back within ``timeout``, the executor raises a ConnectionError.
     """
     if workers is not None and address != LOCAL:
         raise ValueError(f"the cluster at {address} has its own workers, {workers} cannot be asked for")
@@ -87,8 +89,10 @@ def _run(
             error = future.exception()
             result = future.result() if error is None else error
             yield futures.pop(future), result  # popped: the cluster forgets the result
+    except FutureCancelledError as error:
+        raise ConnectionError(f"the Dask scheduler is lost: {error}") from error
     finally:
-        if futures:
+        if futures and client.status == "running":
             _drop(client, list(futures), keys)
 
 
