@@ -11,8 +11,12 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import ShardingCodec
-from zarr.core.sync import sync
+
+try:
+    from zarr.codecs import ShardingCodec
+    from zarr.core.sync import sync
+except ImportError as error:
+    raise ImportError(f"inrcodec convert needs zarr 3.1 or newer, installed is {zarr.__version__}") from error
 
 from inrcodec import ngff, shards
 from inrcodec.codec import INRCodec
