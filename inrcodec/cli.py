@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(options.run(options))
         except ModuleNotFoundError as error:
             if error.name == "h5py":
-                return _fail("packing needs h5py: pip install 'inrcodec[pack]'")
+                return _fail("HDF5 files and packing need h5py: pip install 'inrcodec[pack]'")
             if error.name in {"zarr", "mrcfile", "tqdm"}:
                 return _fail(f"{_EXTRA} ({error.name} is missing)")
             if error.name == "matplotlib":
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if error.name == "torch":
                 return _fail("training needs PyTorch: install torch, or use --effort 0")
             raise
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, ImportError) as error:
             return _fail(str(error))
         except KeyboardInterrupt:
             print("inrcodec: interrupted, nothing is written", file=sys.stderr)
