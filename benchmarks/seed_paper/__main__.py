@@ -1,8 +1,9 @@
-"""The claims of the seed paper (arXiv:2512.12975) on real maps: ``python -m benchmarks.seed_paper MAPS... --out DIR``.
+"""The claims of the seed paper (arXiv:2512.12975): ``python -m benchmarks.seed_paper MAPS... --out DIR``.
 
 Its own table beside gzip, JPEG 2000 and the local-Fourier field, its experiments, its open questions. Every
-figure is appended to DIR/points.csv at once: a run that is stopped goes on where it stopped when it is started
-again. Tables and pictures are made from that file at the end, or from what it holds by ``--report-only``.
+figure is appended to DIR/points.csv at once: a run that is stopped goes on where it stopped when it is
+started again. Tables and pictures are made from that file at the end, or from what it holds by
+``--report-only``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import report
-from benchmarks.seed_paper import errors, models, parts, summary
-from benchmarks.seed_paper.parts import Bench, Map, Plan
+from benchmarks.seed_paper import errors, models, packing, parts, summary
+from benchmarks.seed_paper.bench import Bench, Map, Plan
 from benchmarks.seed_paper.records import Records
 
 PARTS = ("table", "experiments", "traits", "low", "many", "packed")
@@ -42,13 +43,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--train-on",
         nargs="+",
         metavar="MAP",
-        help=f"maps of the paper's table; default: those of {', '.join(TRAINED)} that are given, else the first",
+        help=f"maps of the paper's table; default: those of {', '.join(TRAINED)} that there are, or one",
     )
     parser.add_argument(
         "--experiments-on", nargs="+", metavar="MAP", help=f"default: {EXPERIMENTS}, else the first map"
     )
     parser.add_argument(
-        "--crop", type=int, help="longest side of a map, the densest box is kept; 0 is all, default 64"
+        "--crop", type=int, help="longest side of a map, the densest box is kept; 0 is all, default 48"
     )
     parser.add_argument("--steps", type=int, help="of Adam, for every network")
     parser.add_argument("--batch", type=int, help="points of a step")
@@ -63,7 +64,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not options.maps and not options.report_only:
         parser.error("give maps, or --report-only")
     if options.crop is None:
-        options.crop = QUICK_SIDE if options.quick else 64
+        options.crop = QUICK_SIDE if options.quick else 48
     return options
 
 
@@ -135,7 +136,7 @@ def measure_all(options: argparse.Namespace, records: Records) -> None:
         "traits": (parts.traits, real, 1),
         "low": (parts.low, real, 1),
         "many": (parts.many, [*real, *made], 1),
-        "packed": (parts.packed, [m for m in made if not m.name.endswith("_5A")], 0),
+        "packed": (packing.packed, [m for m in made if not m.name.endswith("_5A")], 0),
     }
     total = sum(len(work[name][1]) * work[name][2] + 2 * (name == "packed") for name in options.parts)
     with tqdm(total=total, disable=not sys.stderr.isatty()) as bar:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -107,17 +108,13 @@ def measure(volume: Array, decoded: Array, threshold: float) -> Errors:
         least=float(back.min()),
         largest=float(back.max()),
         given_least=float(original.min()),
-        regions=tuple(
-            _region(original, relative, low, up) for low, up in zip(EDGES[:-1], EDGES[1:], strict=True)
-        ),
+        regions=tuple(_region(original, relative, low, up) for low, up in pairwise(EDGES)),
     )
 
 
 def _region(original: Array, relative: Array, low: float, high: float) -> Region:
     inside = (original > low) & (original <= high)
-    return Region(
-        low, high, int(inside.sum()), _mean(relative[inside]), _mean(relative[inside] <= WITHIN)
-    )
+    return Region(low, high, int(inside.sum()), _mean(relative[inside]), _mean(relative[inside] <= WITHIN))
 
 
 def _mean(values: Array) -> float:

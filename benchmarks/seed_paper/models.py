@@ -1,9 +1,10 @@
 """Generated maps from atomic models, at a stated resolution. Needs gemmi.
 
-No coordinates of real proteins are used: the models are made up. Polyalanine helices with the dimensions of an
-alpha helix lie side by side in turned bundles, joined by coils, and fill a ball, a rod or a ring as densely as
-protein does. Densities are gemmi's, from electron scattering factors; every atom is blurred by a Gaussian with a
-standard deviation of 0.225 of the resolution, as is usual for maps simulated from models.
+No coordinates of real proteins are used: the models are made up. Polyalanine helices with the dimensions of
+an alpha helix lie side by side in turned bundles, their ends frayed into coils, and fill a ball, a rod or a
+ring. There is no solvent and no noise. Densities are gemmi's, from electron scattering factors; every atom is
+blurred by a Gaussian with a standard deviation of 0.225 of the resolution, as is usual for maps simulated
+from models.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ SHAPES = ("ball", "rod", "ring")
 _SPACING = 9.5  # angstrom between the axes of neighbouring helices
 _BLUR = 0.225  # standard deviation over resolution
 _FINENESS = 4.0  # voxels per resolution
-# Cylindrical coordinates of an alpha helix' atoms about its axis: radius and height in angstrom, angle in degrees.
+# Atoms of an alpha helix in cylindrical coordinates: radius and height in angstrom, angle in degrees.
 _ATOMS = (
     ("N", "N", 1.55, -0.90, -27.6),
     ("CA", "C", 2.28, 0.00, 0.0),
@@ -45,7 +46,7 @@ def is_inside(shape: str, points: Array) -> Array:
 
 
 def structure(shape: str, seed: int = 0) -> gemmi.Structure:
-    """A made-up atomic model: one chain for each of eight bundles, a residue of polyalanine after the other."""
+    """A made-up atomic model: one chain for each of eight bundles, polyalanine."""
     rng = np.random.default_rng(seed)
     model = gemmi.Model(1)
     reach = 64.0

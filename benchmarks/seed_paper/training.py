@@ -121,9 +121,7 @@ def run(
     np.random.default_rng(wanted.seed).shuffle(pairs)
     watch = _Watch(pairs[-_SAMPLE:], wanted, name)
     start, cpu = time.perf_counter(), time.process_time()
-    trained = train(
-        PointArray(pairs), wanted, weight_bits, device=name, keep=watch.look, progress=progress
-    )
+    trained = train(PointArray(pairs), wanted, weight_bits, device=name, keep=watch.look, progress=progress)
     cpu_s = time.process_time() - cpu
     payload = chunks.make_payload(
         volume, threshold * scale, trained.network, trained.identifiers[0], scale, "chunk"
