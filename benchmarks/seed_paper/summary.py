@@ -25,7 +25,8 @@ _TABLES: tuple[tuple[str, str, Callable[[Records], list[report.Row]]], ...] = (
         "table",
         "Ratio: bytes of the map over bytes stored. Errors are of the densities above 0, relative, in "
         "percent; densities and ranges in shares of the map's largest. Every codec gets the map with "
-        "densities at or below 0 set to 0, except `whole map`. `same ratio`: that of mlp 2^0-2^9. gzip is lossless.",
+        "densities at or below 0 set to 0, except `whole map`. `same ratio`: that of mlp 2^0-2^9. gzip is "
+        "lossless.",
         tables.table_rows,
     ),
     (
