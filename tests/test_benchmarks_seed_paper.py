@@ -337,8 +337,8 @@ def test_a_small_run_writes_its_tables_and_goes_on_where_it_was(
     source, out = tmp_path / "small.mrc", tmp_path / "out"
     with mrcfile.new(source, volume) as file:
         file.voxel_size = 2.0
-    call = [str(source), "--out", str(out), "--steps", "20", "--widths", "16", "8", "4", "2", "--no-models"]
-    call += ["--device", "cpu", "--crop", "16"]
+    call = [str(source), "--out", str(out), "--steps", "10", "--widths", "16", "8", "4", "2", "--no-models"]
+    call += ["--device", "cpu", "--crop", "12"]
     assert main(call) == 0
     text = (out / "seed-paper.md").read_text()
     assert text in capsys.readouterr().out

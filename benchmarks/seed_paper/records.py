@@ -137,12 +137,10 @@ class Records:
         return found
 
     def add(self, row: Row, steps: list[Step] | None = None) -> None:
-        """Append a row, after the looks of its training."""
+        """Append a row, after the looks of its training; kept as written, with six digits."""
         for step in steps or []:
-            _append(self._steps, step)
-            self.steps.append(step)
-        _append(self._rows, row)
-        self.rows[row.key] = row
+            self.steps.append(_append(self._steps, step))
+        self.rows[row.key] = _append(self._rows, row)
 
 
 def _numbers(text: str) -> list[float]:
@@ -161,11 +159,16 @@ def _read(path: Path, kind: type[T]) -> list[T]:
     names = [field.name for field in fields(kind)]
     if whole and rows.fieldnames != names:
         raise ValueError(f"{path} has the columns of another version; choose another folder")
+    return [_parse(kind, row) for row in rows]
+
+
+def _parse(kind: type[T], row: dict[str, str]) -> T:
     kinds = {"str": str, "int": int, "float": float}
-    return [kind(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(kind)}) for row in rows]
+    return kind(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(kind)})
 
 
-def _append(path: Path, row: Row | Step) -> None:
+def _append(path: Path, row: T) -> T:
+    """Write a line, and return what reading it will give."""
     names = [field.name for field in fields(row)]
     new = not path.exists() or path.stat().st_size == 0
     text = io.StringIO()
@@ -173,6 +176,8 @@ def _append(path: Path, row: Row | Step) -> None:
     if new:
         writer.writerow(names)
     values = [getattr(row, name) for name in names]
-    writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
+    words = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]
+    writer.writerow(words)
     with path.open("a", encoding="utf-8", newline="") as file:
         file.write(text.getvalue())
+    return _parse(type(row), dict(zip(names, words, strict=True)))
