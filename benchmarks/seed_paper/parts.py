@@ -20,7 +20,7 @@ BEST_RATIO = 20.0  # asked of the local-Fourier field at no more error
 LOW_ERROR = 0.1  # mean relative error that the paper aims at in low densities
 LOW_THRESHOLDS = (0.0, 0.05)  # shares of the largest density, part ``low``
 SNR = 30.0  # dB, part ``many``
-ENCODINGS = {"2^0-2^9": 10, "2^0-2^5": 6}  # of part ``table``: the paper's, and one for maps of 64 voxels
+ENCODINGS = {"2^0-2^9": 10, "2^0-2^5": 6}  # of part ``table``: the paper's, and one for small maps
 
 
 def no_worse(found: errors.Errors, reference: Row) -> bool:

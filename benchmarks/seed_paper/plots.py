@@ -12,6 +12,7 @@ from benchmarks.seed_paper.tables import maps_of
 
 # Okabe & Ito's palette, told apart with any colour vision; line styles differ as well.
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
+_SHADES = 48
 LINES = ("-", "--", "-.", ":")
 GROUPS: dict[str, tuple[str, ...]] = {
     "checks": ("paper", "unweighted", "no encoding", "unweighted, no encoding"),
@@ -46,6 +47,7 @@ def draw(records: Records, out: Path) -> list[Path]:
 
 def _draw(records: Records, rows: Sequence[Row], labels: Sequence[str], title: str, path: Path) -> list[Path]:
     from matplotlib.figure import Figure
+    from PIL import Image  # matplotlib brings it
 
     if not rows:
         return []
@@ -64,4 +66,6 @@ def _draw(records: Records, rows: Sequence[Row], labels: Sequence[str], title: s
     left.legend(fontsize=7, frameon=False)
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=75)
+    with Image.open(path) as picture:
+        picture.quantize(_SHADES).save(path, optimize=True)  # a quarter of the bytes
     return [path]
