@@ -51,7 +51,7 @@ def _draw(records: Records, rows: Sequence[Row], labels: Sequence[str], title: s
 
     if not rows:
         return []
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = Figure(figsize=(10.5, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for i, (row, label) in enumerate(zip(rows, labels, strict=True)):
         looks = records.looks(row.key)
@@ -63,7 +63,7 @@ def _draw(records: Records, rows: Sequence[Row], labels: Sequence[str], title: s
     right.set(xlabel="Adam steps", ylabel="densities above 0.1 within 20 %, %")
     for axes in (left, right):
         axes.grid(alpha=0.25, which="both", linewidth=0.5)
-    left.legend(fontsize=7, frameon=False)
+    figure.legend(loc="outside right upper", fontsize=7, frameon=False)
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=75)
     with Image.open(path) as picture:
