@@ -69,3 +69,22 @@ def test_a_field_under_noise_keeps_to_the_signal(scope: str) -> None:
     assert len(sections[Section.LATENTS]) < 0.2 * len(sections[Section.CORRECTIONS])
     normal = np.log2(np.sqrt(2 * np.pi * np.e) * signal.std() / (2 * bound))
     assert 8 * len(payload) / chunk.size < normal + 0.4
+
+
+def test_a_hard_mask_is_stored_where_corrections_are_dense() -> None:
+    """In volume scope as in chunk scope: voxels outside it would have corrections, and its edge is dear."""
+    from inrcodec.core import fit
+
+    rng = np.random.default_rng(1)
+    signal = blobs((32, 32, 32), 0.0)
+    inside = ((np.indices(signal.shape) - 15.5) ** 2).sum(axis=0) < 13**2
+    chunk = np.where(inside, signal + 2 + rng.normal(0, signal.std(), signal.shape), 0.0)
+    bound = 0.1 * float(signal.std())
+    model = fit(chunk, Settings(Target("max_error", bound), effort=0), chunk.shape)
+    assert model.cell == 1
+    settings = Settings(Target("max_error", bound), effort=0)
+    (shared,) = encode_many([chunk], Settings(Target("max_error", bound), effort=0, volume=model))
+    (alone,) = encode_many([chunk], settings)
+    (decoded,) = decode_many([shared], volume=model)
+    assert np.abs(decoded - chunk).max() <= bound
+    assert len(shared) < 1.05 * len(alone)

@@ -107,3 +107,14 @@ def test_the_search_of_block_lengths() -> None:
     assert choice.value == min(tried, key=lambda b: tried[b]) == 13
     assert choice.figures["16"] == 1.5
     assert block_choice({7: 7.0}, 7, "").reason == "7: as asked"
+
+
+def test_no_cell_where_nothing_is_coded() -> None:
+    """A bound or a ratio so wide that all latents are zero."""
+    chunk = np.where(blobs((16, 16, 16)) > 0.3, blobs((16, 16, 16)), 0.0).astype(np.float32)
+    ready = prepare(chunk, None)
+    assert ready is not None
+    assert ready.background == 0
+    choice = choose_cell(NUMPY, [ready], 1.0, 8, 1e6, EFFORTS[3])
+    assert choice.value is None
+    assert "nothing is coded" in choice.reason

@@ -89,10 +89,18 @@ def fit(
     if not sample:
         return VolumeModel(1.0, settings.block or 16, unchanged_weights(), choices=choices)
     unit = max(p.scale for p in sample)  # float32 holds densities of any magnitude in it
-    budget = _budget(volume, boxes, settings, unit, share)
+    budget, ratio = _budget(volume, boxes, settings, unit, share), 0.0
+    bound = float(np.clip(settings.target.value / unit, 1e-12, 1e6))
+    if settings.target.kind == "max_error":
+        ratio = _bound_ratio(backend, sample, unit, bound, preset)
+        budget = sum(float(np.prod(p.shape)) for p in sample) * (ratio * bound) ** 2
     block, step = _choose_block(backend, sample, unit, settings, preset, budget)
     report(0.3)
-    cell = choose_cell(backend, sample, unit, int(block.value or 0), step, preset)
+    if ratio >= 1 and preset.masks and any(p.background is not None and not p.threshold for p in sample):
+        # that corrections speak of fewer voxels then is not in the figures of choose_cell
+        cell = Choice("cell", 1, "as every voxel outside it would have a correction")
+    else:
+        cell = choose_cell(backend, sample, unit, int(block.value or 0), step, preset)
     made = [size, block, cell]
     if cell.value is not None:
         block = _filled_block(
@@ -101,9 +109,10 @@ def fit(
         made.append(block)
     size_of_cell = None if cell.value is None else int(cell.value)
     parts = make_parts(backend, sample, unit, int(block.value or 0), size_of_cell)
-    network, step, trained = _train(
-        parts, step, preset, settings, budget, share, lambda f: report(0.3 + 0.5 * f)
-    )
+    if ratio and cell.value is not None:
+        budget = _represented(parts) * (ratio * bound) ** 2
+    spend = budget if settings.target.kind == "snr" or (ratio and cell.value is not None) else None
+    network, step, trained = _train(parts, step, preset, spend, share, lambda f: report(0.3 + 0.5 * f))
     model = VolumeModel(
         short_step(step * unit),
         int(block.value or 0),
@@ -133,10 +142,7 @@ def _choose_block(
     """The block length that takes the fewest bits at the target, and the step it takes."""
     target = settings.target
     count = sum(int(np.prod(p.shape)) for p in sample)
-    start = np.sqrt(12 * max(budget, 1e-300) / count) if target.kind == "snr" else 1.0
-    if target.kind == "max_error":
-        bound = float(np.clip(target.value / unit, 1e-12, 1e6))
-        budget, start = _bound_budget(make_parts(backend, sample, unit, 16, None), bound, count)
+    start = 1.0 if target.kind == "ratio" else np.sqrt(12 * max(budget, 1e-300) / count)
     shape = max((p.shape for p in sample), key=lambda s: float(np.prod(s)))
     steps: dict[int, float] = {}
 
@@ -186,8 +192,38 @@ def _filled_block(
             attempt(length)
 
 
-def _bound_budget(parts: list[Part], bound: float, count: int) -> tuple[float, float]:
-    """Squared error (and its step) at which field and corrections take the fewest bits."""
+def _represented(parts: list[Part]) -> float:
+    """Voxels that matter."""
+    cared = (p.voxels.care for p in parts)
+    sizes = (float(np.prod(p.voxels.shape)) for p in parts)
+    return sum(
+        n if care is None else float(part.voxels.backend.xp.sum(care))
+        for n, care, part in zip(sizes, cared, parts, strict=True)
+    )
+
+
+def _bound_ratio(
+    backend: Backend, sample: list[Prepared], unit: float, bound: float, preset: Preset
+) -> float:
+    """RMS error over the bound at which field and corrections take the fewest bits.
+
+    For dense corrections voxels outside a mask do not matter, as a mask is stored then: density that ends at
+    its edge would make any field look dear. They are filled once, at a step near the bound.
+    """
+    if any(p.background is not None for p in sample):
+        parts = make_parts(backend, sample, unit, 16, 1)
+        for part in parts:
+            part.latents, _ = part.voxels.fill(part.latents, np.array([bound]), preset.fills)
+        ratio = _cheapest_ratio(parts, bound, dense=True)
+        if ratio >= 1:
+            return ratio
+        return _cheapest_ratio(make_parts(backend, sample, unit, 16, None), bound, dense=False)
+    return _cheapest_ratio(make_parts(backend, sample, unit, 16, None), bound, dense=True)
+
+
+def _cheapest_ratio(parts: list[Part], bound: float, *, dense: bool) -> float:
+    """The ratio for some parts, with sparse corrections or with either."""
+    count = round(_represented(parts))
     steps = {0.0: bound}
 
     def spend(ratio: float) -> float:
@@ -198,7 +234,9 @@ def _bound_budget(parts: list[Part], bound: float, count: int) -> tuple[float, f
     def sparse(ratio: float) -> Array:
         return np.array([plain(parts, spend(ratio))[1] + bounded.sparse_bits(ratio, count)])
 
-    def dense(ratio: float) -> Array:
+    def densely(ratio: float) -> Array:
+        if not dense:
+            return np.array([np.inf])
         step = np.array([spend(ratio)])
         bits = np.array([plain(parts, float(step[0]))[1]])
         for part in parts:
@@ -206,20 +244,21 @@ def _bound_budget(parts: list[Part], bound: float, count: int) -> tuple[float, f
             bits += bounded.dense_bits(part.voxels, part.latents, q, step, np.array([bound]))
         return bits
 
-    ratio = float(bounded.cheapest_ratio(sparse, dense)[0])
-    return count * (ratio * bound) ** 2, steps[ratio]
+    return float(bounded.cheapest_ratio(sparse, densely)[0])
 
 
 def _train(
     parts: list[Part],
     step: float,
     preset: Preset,
-    settings: Settings,
-    budget: float,
+    spend: float | None,
     share: float,
     report: Progress,
 ) -> tuple[ContextNetwork, float, list[Choice]]:
-    """Rounds of choosing latents and training one network on all of them; what was chosen for it."""
+    """Rounds of choosing latents and training one network on all of them; what was chosen for it.
+
+    ``spend`` is the squared error that the step is brought to; None keeps the step.
+    """
     network = prior()
     fitted = [part.latents for part in parts]
     if any(part.voxels.care is not None for part in parts):
@@ -232,8 +271,8 @@ def _train(
                 float(part.voxels.squared_error(f, f.plain(steps), steps)[0])
                 for part, f in zip(parts, fitted, strict=True)
             )
-            if settings.target.kind == "snr" and error > 0:
-                step *= float(np.clip((budget / error) ** (1 / 1.5), 0.5, 2))
+            if spend is not None and error > 0:
+                step *= float(np.clip((spend / error) ** (1 / 1.5), 0.5, 2))
     chosen = [latents.plain(np.array([step])) for latents in fitted]
     for turn in range(ROUNDS + 1):
         steps = np.array([step])
@@ -244,8 +283,8 @@ def _train(
             float(part.voxels.squared_error(latents, q, steps)[0])
             for part, latents, q in zip(parts, fitted, chosen, strict=True)
         )
-        if settings.target.kind == "snr" and error > 0:
-            step *= float(np.clip((budget / (_MARGIN * error)) ** (1 / 1.5), 0.5, 2))
+        if spend is not None and error > 0:
+            step *= float(np.clip((spend / (_MARGIN * error)) ** (1 / 1.5), 0.5, 2))
         if not turn:
             training = training_steps(fitted, chosen, share, preset)
         if turn < ROUNDS and training.value:

@@ -62,6 +62,8 @@ def choose_cell(
         cell: filled_score(make_parts(backend, masked, unit, block, cell, shells), step, preset, cell)
         for cell in cells
     }
+    if not scores[None]:
+        return Choice("cell", None, "at this target nothing is coded but the mean")
     figures = {str(cell).lower(): score / scores[None] for cell, score in scores.items()}
     return Choice("cell", min(scores, key=lambda c: scores[c]), "of the bits without a mask", figures)
 
