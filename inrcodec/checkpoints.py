@@ -13,7 +13,7 @@ import numpy as np
 
 from inrcodec.core.mlp.network import NetworkSettings
 from inrcodec.core.mlp.training import State, initial_parameters
-from inrcodec.mrc import partial_path
+from inrcodec.replacing import replacing
 
 _GROUPS = ("parameters", "best", "first", "second")
 
@@ -37,16 +37,10 @@ def save_state(path: str | os.PathLike[str], state: State, mark: str) -> None:
     }
     for group in _GROUPS:
         arrays |= {f"{group}_{i}": array for i, array in enumerate(getattr(state, group))}
-    partial = partial_path(path)
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with replacing(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load_state(path: str | os.PathLike[str], settings: NetworkSettings, files: int, mark: str) -> State:

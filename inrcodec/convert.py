@@ -17,7 +17,7 @@ from pathlib import Path
 import zarr
 
 from inrcodec.containers import Index, Node, Source, Target, checked
-from inrcodec.mrc import partial_path
+from inrcodec.replacing import partial_path
 from inrcodec.store import check_destination, move_into_place
 from inrcodec.urls import PathLike
 from inrcodec.zarr_container import ZarrSource, ZarrTarget

@@ -57,19 +57,15 @@ def run_references(options: argparse.Namespace) -> int:
     Raises:
         FileExistsError: the file exists and is not to be replaced.
     """
-    from inrcodec.mrc import partial_path
     from inrcodec.references import hdf5_references
+    from inrcodec.replacing import replacing
 
     target = Path(options.target)
     if target.exists() and not options.overwrite:
         raise FileExistsError(f"{target} exists; --overwrite replaces it")
     references = hdf5_references(options.source, url=options.url, zarr_format=options.zarr_format)
-    partial = partial_path(target)
-    try:
+    with replacing(target) as partial:
         partial.write_text(json.dumps(references))
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
     chunks = sum(isinstance(reference, list) for reference in references["refs"].values())
     print(f"{chunks} chunks of {options.source} in {target}")
     return 0

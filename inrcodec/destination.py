@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from inrcodec import urls
-from inrcodec.mrc import partial_path
+from inrcodec.replacing import partial_path
 from inrcodec.store import METADATA, check_destination, move_into_place
 from inrcodec.urls import PathLike
 

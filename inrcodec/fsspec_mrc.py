@@ -23,6 +23,7 @@ from fsspec.spec import AbstractBufferedFile
 from inrcodec.mrc_reader import FileSource, MRCReader
 from inrcodec.mrc_writer import MRCWriter
 from inrcodec.options import MapOptions
+from inrcodec.replacing import replacing
 
 PROTOCOL = "inr"
 SUFFIX = ".inr"
@@ -202,17 +203,8 @@ class INRFileSystem(AbstractArchiveFileSystem):  # type: ignore[misc]  # fsspec 
     def _replace(self, data: bytes) -> None:
         """Put a whole file in place of the old one; on object stores a put does that by itself."""
         if isinstance(self._target, LocalFileSystem):
-            from pathlib import Path
-
-            from inrcodec.mrc import partial_path
-
-            path = Path(self._path)
-            partial = partial_path(path)
-            try:
+            with replacing(self._path) as partial:
                 partial.write_bytes(data)
-                os.replace(partial, path)
-            finally:
-                partial.unlink(missing_ok=True)
         else:
             self._target.pipe_file(self._path, data)
 

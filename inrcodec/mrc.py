@@ -11,7 +11,6 @@ import base64
 import bz2
 import gzip
 import os
-import secrets
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,8 @@ import mrcfile
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 from mrcfile.utils import byte_order_from_machine_stamp, data_shape_from_header
+
+from inrcodec.replacing import replacing
 
 Array = np.ndarray[Any, Any]
 
@@ -117,16 +118,10 @@ def write_mrc(path: str | os.PathLike[str], data: Array, header: bytes, extended
             f"header announces {parsed['nsymbt']} bytes of extended header, got {len(extended_header)}"
         )
     compression = {".gz": "gzip", ".bz2": "bzip2"}.get(path.suffix.lower())
-    partial = partial_path(path)
-    try:
-        with _open(partial, "wb", compression) as file:
-            file.write(header)
-            file.write(extended_header)
-            file.write(np.ascontiguousarray(data, dtype=dtype).data)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with replacing(path) as partial, _open(partial, "wb", compression) as file:
+        file.write(header)
+        file.write(extended_header)
+        file.write(np.ascontiguousarray(data, dtype=dtype).data)
 
 
 def packed_header(header: bytes) -> str:
@@ -144,11 +139,6 @@ def unpacked_header(text: str) -> bytes:
         return zlib.decompress(base64.b64decode(text, validate=True))
     except zlib.error as error:
         raise ValueError(f"the stored MRC header is damaged: {error}") from error
-
-
-def partial_path(path: Path) -> Path:
-    """A hidden name beside ``path`` for what is not complete yet, to be renamed when it is."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
 
 
 def parse_header(header: bytes) -> Any:

@@ -27,8 +27,9 @@ from inrcodec.core.payload import Field, pack_varint
 from inrcodec.core.shared_fit import fit_shared
 from inrcodec.core.volume import short_step
 from inrcodec.core.volume_sample import chunk_boxes
-from inrcodec.mrc import MRCVolume, open_volume, partial_path
+from inrcodec.mrc import MRCVolume, open_volume
 from inrcodec.quality import Quality, measure, rescaled_step
+from inrcodec.replacing import replacing
 from inrcodec.store import even_chunks
 from inrcodec.unpack import decode_map, shared_words
 
@@ -151,12 +152,8 @@ def pack(
         made = _pack_local_fourier(names, volumes, settings, device, chunks, progress)
     container, maps, words, resumed = made
     data = container.to_bytes()
-    partial = partial_path(output)
-    try:
+    with replacing(output) as partial:
         partial.write_bytes(data)
-        os.replace(partial, output)
-    finally:
-        partial.unlink(missing_ok=True)
     shutil.rmtree(work, ignore_errors=True)
     return Result(tuple(maps), len(container.shared), len(data), words, resumed)
 
@@ -188,15 +185,11 @@ def _pack_mlp(
     _claim(work, mark)
     points_path, state_path = work / "points.h5", work / "checkpoint.npz"
     if not points_path.exists():
-        partial = partial_path(points_path)
         data = [volume.data for volume in volumes]
-        try:
+        with replacing(points_path) as partial:
             write_training_set(
                 partial, data, settings.threshold, seed=network.seed, progress=bind(progress, "points")
             )
-            os.replace(partial, points_path)
-        finally:
-            partial.unlink(missing_ok=True)
     state = None
     if state_path.exists():
         state = checkpoints.load_state(state_path, network, len(volumes), mark)
@@ -321,9 +314,8 @@ def _claim(work: Path, mark: str) -> None:
     path = work / "training.json"
     if not path.exists():
         work.mkdir(exist_ok=True)
-        partial = partial_path(path)
-        partial.write_text(mark, encoding="utf-8")
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            partial.write_text(mark, encoding="utf-8")
     elif path.read_text(encoding="utf-8") != mark:
         raise ValueError(
             f"{work} is of an interrupted training with other maps or settings: "

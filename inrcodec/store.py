@@ -25,7 +25,7 @@ from inrcodec.codec import INRCodec
 from inrcodec.core import Settings, inspect
 from inrcodec.core.choices import Choices
 from inrcodec.core.volume_sample import chunk_boxes
-from inrcodec.mrc import partial_path
+from inrcodec.replacing import partial_path
 from inrcodec.urls import PathLike
 
 Array = np.ndarray[Any, Any]

@@ -109,7 +109,7 @@ def _encode_dense(error: Array, occupied: Array, step: float) -> bytes:
     multiples[occupied] = np.rint(error / step)
     _, side = _best_cell(np.abs(multiples), occupied)
     present, mean = _cell_means(np.abs(multiples), occupied, side)
-    codes = _scale_of(mean[present]) // _COARSE
+    codes = _codes(mean[present])
     moves = np.diff(codes, prepend=codes[:1])
     table = best_index(moves)
     writer = SymbolWriter()
@@ -171,11 +171,11 @@ def _moments() -> tuple[Array, Array]:
     return np.array(means), np.array(bits)
 
 
-def _scale_of(mean: Array) -> Array:
-    """Scale indices of cells by their mean magnitudes, for which a Laplace distribution is likeliest."""
+def _codes(mean: Array) -> Array:
+    """Codes of cells by their mean magnitudes: of the scales at which a Laplace distribution is likeliest."""
     means, _ = _moments()
     between = np.sqrt(means[1:] * means[:-1])
-    return _COARSE * np.searchsorted(between, mean)
+    return np.searchsorted(between, mean)
 
 
 def _best_cell(magnitude: Array, occupied: Array) -> tuple[float, int]:
@@ -185,7 +185,7 @@ def _best_cell(magnitude: Array, occupied: Array) -> tuple[float, int]:
     for side in _CELLS:
         present, mean = _cell_means(magnitude, occupied, side)
         counts = _cell_sums(occupied, side)[present]
-        bits = entropy[_scale_of(mean[present]) // _COARSE]
+        bits = entropy[_codes(mean[present])]
         options.append((float(counts @ bits) + _CELL_BITS * len(counts), side))
     return min(options)
 
