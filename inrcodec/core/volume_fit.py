@@ -89,11 +89,14 @@ def fit(
     if not sample:
         return VolumeModel(1.0, settings.block or 16, unchanged_weights(), choices=choices)
     unit = max(p.scale for p in sample)  # float32 holds densities of any magnitude in it
-    budget, ratio = _budget(volume, boxes, settings, unit, share), 0.0
-    bound = float(np.clip(settings.target.value / unit, 1e-12, 1e6))
+    ratio = rms = 0.0
     if settings.target.kind == "max_error":
+        bound = float(np.clip(settings.target.value / unit, 1e-12, 1e6))
         ratio = _bound_ratio(backend, sample, unit, bound, preset)
-        budget = sum(float(np.prod(p.shape)) for p in sample) * (ratio * bound) ** 2
+        rms = ratio * bound
+        budget = sum(float(np.prod(p.shape)) for p in sample) * rms**2
+    else:
+        budget = _budget(volume, boxes, settings, unit, share)
     block, step = _choose_block(backend, sample, unit, settings, preset, budget)
     report(0.3)
     if ratio >= 1 and preset.masks and any(p.background is not None and not p.threshold for p in sample):
@@ -109,9 +112,9 @@ def fit(
         made.append(block)
     size_of_cell = None if cell.value is None else int(cell.value)
     parts = make_parts(backend, sample, unit, int(block.value or 0), size_of_cell)
-    if ratio and cell.value is not None:
-        budget = _represented(parts) * (ratio * bound) ** 2
-    spend = budget if settings.target.kind == "snr" or (ratio and cell.value is not None) else None
+    spend = budget if settings.target.kind == "snr" else None
+    if rms and cell.value is not None:
+        spend = _represented(parts) * rms**2
     network, step, trained = _train(parts, step, preset, spend, share, lambda f: report(0.3 + 0.5 * f))
     model = VolumeModel(
         short_step(step * unit),
@@ -131,8 +134,6 @@ def _budget(volume: Any, boxes: list[Any], settings: Settings, unit: float, shar
     target = settings.target
     if target.kind == "ratio":
         return 8 * share * float(np.prod(volume.shape)) * np.dtype(volume.dtype).itemsize / target.value
-    if target.kind == "max_error":
-        return 0.0
     return share * allowed_error(volume, boxes, settings.threshold, target) / unit**2
 
 
