@@ -123,6 +123,14 @@ class TestFrame:
         assert payload.to_bytes() == sealed(body)
         shared = Payload((7,), np.dtype("<f4"), Field.CONSTANT, sections={Section.CONSTANT: bytes(4)})
         assert shared.to_bytes() == sealed(b"INR\x03\x00\x02\x10\x07\x01" + bytes(4))
+        payload.sections[Section.SYMMETRY] = b"de"
+        longer = b"INR\x03\xc2\xc3\x21" + struct.pack("<d", 30.0) + b"\xc8\x01\x03\x14\x01\x03\x00abcde"
+        assert payload.to_bytes() == sealed(longer)
+
+    def test_sections_of_a_later_release(self) -> None:
+        body = b"INR\x03\x42\x02\x10\x07\x00\x04abc"
+        with pytest.raises(PayloadError, match="unknown sections in 0x400"):
+            Payload.from_bytes(sealed(body))
 
     def test_missing_sections_are_named(self) -> None:
         payload = Payload((2,), np.dtype("<f4"), Field.CONSTANT, "snr", 30.0)
@@ -155,9 +163,11 @@ class TestFrame:
             "occupancy",
             "corrections",
             "verbatim",
+            "symmetry",
+            "prediction",
         ]
         assert [s.name.lower() for s in sorted(Section)] == names
-        assert [s.value for s in sorted(Section)] == list(range(1, 9))
+        assert [s.value for s in sorted(Section)] == list(range(1, 11))
         assert [(f.name, f.value) for f in Field] == [
             ("CONSTANT", 0),
             ("LOSSLESS", 1),

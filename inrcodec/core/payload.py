@@ -38,6 +38,7 @@ _DTYPE_CODES = {name: code for code, name in DTYPES.items()}
 _BIG_ENDIAN = 0x80
 _FORTRAN = 0x40
 _VOLUME_SCOPE = 0x80
+_MORE_SECTIONS = 0x40  # a second byte says which of sections 9 to 16 are there
 
 
 class PayloadError(ValueError):
@@ -64,6 +65,8 @@ class Section(IntEnum):
     OCCUPANCY = 6
     CORRECTIONS = 7
     VERBATIM = 8
+    SYMMETRY = 9
+    PREDICTION = 10
 
 
 TARGETS = ("none", "snr", "max_error", "ratio", "fsc")
@@ -95,15 +98,17 @@ class Payload:
     def to_bytes(self) -> bytes:
         out = bytearray(MAGIC)
         out.append(VERSION)
-        out.append(int(self.field) | (_VOLUME_SCOPE if self.scope == "volume" else 0))
+        held = sorted(self.sections)
+        mask = sum(1 << (section - 1) for section in held)
+        scope = _VOLUME_SCOPE if self.scope == "volume" else 0
+        out.append(int(self.field) | scope | (_MORE_SECTIONS if mask > 0xFF else 0))
         out.append(dtype_code(self.dtype) | (_FORTRAN if self.fortran else 0))
         out.append(TARGETS.index(self.target) | len(self.shape) << 4)
         if self.target != "none":
             out += struct.pack("<d", self.target_value)
         for n in self.shape:
             out += pack_varint(n)
-        held = sorted(self.sections)
-        out.append(sum(1 << (section - 1) for section in held))
+        out += mask.to_bytes(2 if mask > 0xFF else 1, "little")
         for section in held[:-1]:  # the last one's length follows from the payload's
             out += pack_varint(len(self.sections[section]))
         for section in held:
@@ -128,7 +133,7 @@ class Payload:
             raise PayloadError("checksum mismatch: the payload is damaged or cut short")
         reader = Reader(view[4:-4])
         code = reader.u8()
-        kind = _member(Field, code & ~_VOLUME_SCOPE, "field")
+        kind = _member(Field, code & ~(_VOLUME_SCOPE | _MORE_SECTIONS), "field")
         dtype_byte = reader.u8()
         dtype = dtype_from_code(dtype_byte & ~_FORTRAN)
         ndim, target_code = divmod(reader.u8(), 16)
@@ -142,7 +147,9 @@ class Payload:
         voxels = math.prod(shape)
         if not 1 <= voxels <= MAX_VOXELS:
             raise PayloadError(f"shape {shape} claims {voxels} voxels, the format holds 1 to {MAX_VOXELS}")
-        mask = reader.u8()
+        mask = reader.u8() | (reader.u8() << 8 if code & _MORE_SECTIONS else 0)
+        if mask >> len(Section):
+            raise PayloadError(f"unknown sections in {mask:#x}")
         held = [section for section in Section if mask >> (section - 1) & 1]
         lengths = [reader.varint() for _ in held[:-1]]
         sections = {section: reader.take(n) for section, n in zip(held, lengths, strict=False)}
