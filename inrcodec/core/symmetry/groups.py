@@ -14,9 +14,9 @@ I1         two-fold axes on x, y and z, the five-fold axes nearest to z in the y
 I3, I4     a five-fold axis on z, a two-fold axis at (-0.526, 0, 0.851) or (0.526, 0, 0.851)
 =========  ==========================================================================================
 
-C, D, O and I1 are the conventions of Heymann, Chagoyen and Belnap (J. Struct. Biol. 151, 196-207, 2005), which
-the EMDB uses. T and I follow RELION and Xmipp (the generators in RELION's ``src/symmetries.cpp``); T222 and I1
-are what Heymann et al. call T and I.
+C, D, O and I1 are the conventions of Heymann, Chagoyen and Belnap (J. Struct. Biol. 151, 196-207, 2005),
+which the EMDB uses. T and I follow RELION and Xmipp (the generators in RELION's ``src/symmetries.cpp``); T222
+and I1 are what Heymann et al. call T and I.
 
 The centre of a box of N voxels is the voxel of index ``N // 2`` (RELION's and Xmipp's origin, 50 for N = 100
 and for N = 101), where ``fftshift`` puts the origin too.
