@@ -13,7 +13,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from inrcodec.core import PayloadError, Settings, Target, VolumeModel, decode_many, decode_region, encode_many
-from inrcodec.core.decoder import dequantise
+from inrcodec.core.latent_coding import dequantise
 from inrcodec.core.payload import Field, Payload, Section
 from inrcodec.core.prior import prior
 

@@ -9,12 +9,12 @@ from conftest import blobs
 from inrcodec.core import PayloadError, Settings, Target, VolumeModel, decode_many, inspect
 from inrcodec.core.backend import NUMPY
 from inrcodec.core.choosing import fit_chunks
-from inrcodec.core.decoder import decode_latents
 from inrcodec.core.field_section import FieldSection, volume_digest
+from inrcodec.core.latent_coding import decode_latents, encode_latents
 from inrcodec.core.payload import Payload, Section
 from inrcodec.core.prepare import prepare
 from inrcodec.core.prior import prior
-from inrcodec.core.writing import FieldWriter, encode_latents
+from inrcodec.core.writing import FieldWriter
 
 
 def write(chunk: np.ndarray, settings: Settings) -> Payload | None:
@@ -82,13 +82,20 @@ def test_a_target_no_field_meets() -> None:
     assert write(chunk, Settings(Target("ratio", 3000), effort=0)) is None
 
 
+def read_latents(payload: Payload, section: FieldSection, network: ContextNetwork) -> np.ndarray:
+    data = payload.section(Section.LATENTS)
+    return decode_latents(NUMPY, data, section.layout, section.envelope, section.active, network)
+
+
 def test_latents_come_back() -> None:
     payload = written(blobs((16, 17, 18)), Settings(effort=0))
     section = FieldSection.from_bytes(payload.section(Section.FIELD), (16, 17, 18))
-    values = decode_latents(NUMPY, payload.section(Section.LATENTS), section, prior())
+    values = read_latents(payload, section, prior())
     assert values.shape == (len(section.active), section.layout.blocks)
     assert values.any()
-    assert encode_latents(section, values, prior()) == payload.section(Section.LATENTS)
+    assert encode_latents(
+        values, section.layout, section.envelope, section.active, prior()
+    ) == payload.section(Section.LATENTS)
 
 
 def test_latents_of_another_network_are_noticed_or_differ() -> None:
@@ -97,9 +104,9 @@ def test_latents_of_another_network_are_noticed_or_differ() -> None:
     payload = written(blobs((16, 17, 18)), Settings(effort=0))
     section = FieldSection.from_bytes(payload.section(Section.FIELD), (16, 17, 18))
     other = ContextNetwork.from_flat(-prior().flat)
-    right = decode_latents(NUMPY, payload.section(Section.LATENTS), section, prior())
+    right = read_latents(payload, section, prior())
     try:
-        wrong = decode_latents(NUMPY, payload.section(Section.LATENTS), section, other)
+        wrong = read_latents(payload, section, other)
     except PayloadError:
         return
     assert (wrong != right).any()

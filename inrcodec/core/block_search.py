@@ -47,3 +47,22 @@ def search_blocks(
         block = min(rest, key=lambda b: abs(np.log(b / best)))
         tried[block] = figure(block)
     return tried
+
+
+def descend_blocks(shape: tuple[int, int, int], start: int, figure: Callable[[int], float]) -> dict[int, float]:
+    """Block lengths from one on, to its better neighbours until there is none, and what each is judged by.
+
+    Args:
+        shape: (d, h, w) of the largest chunk.
+        start: the first length, or the nearest to it that the shape has.
+        figure: of a length, smaller being better.
+    """
+    lengths = candidate_blocks(shape, BLOCK_LENGTHS)
+    first = min(lengths, key=lambda b: abs(np.log(b / start)))
+    tried = {first: figure(first)}
+    while True:
+        at = lengths.index(min(tried, key=lambda b: tried[b]))
+        beside = [b for b in lengths[max(at - 1, 0) : at + 2] if b not in tried]
+        if not beside:
+            return tried
+        tried |= {b: figure(b) for b in beside}

@@ -16,6 +16,8 @@ from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import EFFORTS, Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings, Target
+from inrcodec.core.symmetry.field import UNIT_STEP, SymmetricField
+from inrcodec.core.symmetry.fitting import fit_symmetric
 
 Array = np.ndarray[Any, Any]
 
@@ -31,6 +33,7 @@ class ChunkFit:
         occupied: (d, h, w) mask of the box, voxels of set cells; None without occupancy.
         voxels: the voxels fitted, in units of ``scale``.
         scale: density of one unit of ``voxels``.
+        symmetric: what symmetry predicts of the chunk; ``voxels`` are the rest.
     """
 
     fit: Fit
@@ -39,6 +42,7 @@ class ChunkFit:
     cell: int | None = None
     mask: bytes = b""
     occupied: Array | None = None
+    symmetric: SymmetricField | None = None
 
     def squared_error(self, q: Quantised, step: float) -> float:
         """Squared error over the voxels that matter, in units of ``scale``, in float arithmetic."""
@@ -193,9 +197,15 @@ def _fit_volume_scope(
             mask = occupancy.compress(chunk.represented, cell)
             occupied = chunk.occupied(cell)
         scale = np.array([chunk.scale])
-        voxels = Voxels(backend, _normalised([chunk], scale), chunk.care(occupied), volume.shells)
+        values, symmetric = _normalised([chunk], scale), None
+        if volume.symmetry is not None and volume.symmetry.shape == chunk.chunk.shape:
+            symmetric = fit_symmetric(backend, chunk, occupied, volume, preset)
+            values = values - symmetric.units(backend, chunk.box)[None] * (
+                volume.step * UNIT_STEP / chunk.scale
+            )
+        voxels = Voxels(backend, values, chunk.care(occupied), volume.shells)
         latents = voxels.analyse(volume.block)
         step = np.array([volume.step]) / scale
         fit = fit_latents(voxels, latents, step, preset, budget=None, networks=[volume.network])
-        out.append(ChunkFit(fit.chunk(0), voxels, chunk.scale, cell, mask, occupied))
+        out.append(ChunkFit(fit.chunk(0), voxels, chunk.scale, cell, mask, occupied, symmetric))
     return out

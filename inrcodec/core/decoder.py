@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core import context, corrections, lossless, occupancy, verbatim
+from inrcodec.core import corrections, lossless, occupancy, verbatim
 from inrcodec.core.backend import Backend, get_backend, one_blas_thread
 from inrcodec.core.casting import to_dtype
-from inrcodec.core.context import ContextNetwork, ContextState
-from inrcodec.core.entropy import SymbolReader
+from inrcodec.core.context import ContextNetwork
 from inrcodec.core.field_section import Box, FieldSection
-from inrcodec.core.fields.local_fourier import LATENT_BITS, synthesise_exact
+from inrcodec.core.fields.local_fourier import synthesise_exact
+from inrcodec.core.latent_coding import decode_latents, dequantise
 from inrcodec.core.mlp import chunks as mlp_chunks
 from inrcodec.core.payload import Field, Payload, PayloadError, Section
 from inrcodec.core.prepare import as_volume_shape
 from inrcodec.core.prior import prior
 from inrcodec.core.shells import scale_exact
+from inrcodec.core.symmetry.field import SymmetricField
 from inrcodec.core.volume import VolumeModel
 
 Array = np.ndarray[Any, Any]
@@ -105,8 +106,20 @@ def _decode_field(
         payload.section(Section.FIELD), shape, scope=payload.scope, volume=volume
     )
     network = _network(payload, section)
-    latents = decode_latents(backend, payload.section(Section.LATENTS), section, network)
-    out = reconstruct(backend, payload, section, latents, region)
+    latents = decode_latents(
+        backend,
+        payload.section(Section.LATENTS),
+        section.layout,
+        section.envelope,
+        section.active,
+        network,
+    )
+    symmetric = None
+    if Section.SYMMETRY in payload.sections:
+        symmetric = SymmetricField.decode(
+            backend, payload.section(Section.SYMMETRY), shape, section.block, network, section.shells
+        )
+    out = reconstruct(backend, payload, section, latents, region, symmetric)
     return out.reshape(payload.shape) if region is None else _without_leading(out, payload)
 
 
@@ -124,31 +137,13 @@ def _network(payload: Payload, section: FieldSection) -> ContextNetwork:
     return ContextNetwork.from_bytes(payload.section(Section.WEIGHTS), reference)
 
 
-def decode_latents(backend: Backend, data: bytes, section: FieldSection, network: ContextNetwork) -> Array:
-    """Quantised latents of the active bands, (active bands, blocks) int32."""
-    layout, active = section.layout, section.active
-    reader = SymbolReader(data)
-    values = np.zeros((layout.bands, layout.blocks), np.int32)
-    state = ContextState(backend, layout, section.envelope[None])
-    for bands, part, features in context.walk(state, active):
-        symbols = reader.get(context.step_indices(backend, network, features))
-        symbols = symbols.reshape(len(bands), -1)
-        values[backend.to_numpy(bands), part] = symbols
-        state.put(bands, backend.asarray(symbols[:, None]), part)
-    reader.end()
-    return values[active]
-
-
-def dequantise(latents: Array, offsets: Array) -> Array:
-    """Latents with reconstruction offsets, float64 whole numbers of 2**-LATENT_BITS steps."""
-    table = np.concatenate([[0], offsets])
-    magnitude = np.abs(latents)
-    moved = magnitude.astype(np.float64) * 2**LATENT_BITS + table[np.minimum(magnitude, 3)]
-    return np.where(latents < 0, -moved, moved)
-
-
 def reconstruct(
-    backend: Backend, payload: Payload, section: FieldSection, latents: Array, region: Box | None = None
+    backend: Backend,
+    payload: Payload,
+    section: FieldSection,
+    latents: Array,
+    region: Box | None = None,
+    symmetric: SymmetricField | None = None,
 ) -> Array:
     """Voxels (d, h, w) of a chunk, or of a region of it, from its quantised latents and side sections."""
     shape = as_volume_shape(payload.shape)
@@ -174,6 +169,8 @@ def reconstruct(
             section.layout,
             (box[0], box[1], box[2]),
         )
+        if symmetric is not None:
+            units += backend.asarray(symmetric.units(backend, (inner[0], inner[1], inner[2])))
         units *= section.unit
         units += section.offset
         density = backend.to_numpy(units)

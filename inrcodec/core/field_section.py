@@ -98,7 +98,7 @@ class FieldSection:
         else:
             out += struct.pack("<I", self.volume.digest)
         out += struct.pack("<3b", *(int(o) for o in self.offsets))
-        out += _pack_envelope(self.envelope)
+        out += pack_envelope(self.envelope)
         if self.background is not None:
             exact = short(self.background) == self.background
             kind = _ZERO if self.background == 0 else _SHORT if exact else _DOUBLE
@@ -136,7 +136,7 @@ class FieldSection:
         if not 1 <= block <= MAX_BLOCK:
             raise PayloadError(f"block length {block} is not between 1 and {MAX_BLOCK}")
         offsets = np.frombuffer(reader.take(3), np.int8).astype(np.int64)
-        envelope = _read_envelope(reader)
+        envelope = read_envelope(reader)
         kind = flags % 4
         background = (
             (None, 0.0)[kind] if kind < _SHORT else reader.short() if kind == _SHORT else reader.f64()
@@ -174,7 +174,8 @@ def _checked_volume(digest: int, volume: VolumeModel | None) -> VolumeModel:
     return volume
 
 
-def _pack_envelope(envelope: Array) -> bytes:
+def pack_envelope(envelope: Array) -> bytes:
+    """A spectral envelope (BINS,) in nibbles."""
     used = int(np.flatnonzero(envelope)[-1]) + 1 if envelope.any() else 0
     nibbles: list[int] = []
     before = _FIRST_ENTRY
@@ -190,7 +191,8 @@ def _pack_envelope(envelope: Array) -> bytes:
     return bytes([used, *(high << 4 | low for high, low in pairs)])
 
 
-def _read_envelope(reader: Reader) -> Array:
+def read_envelope(reader: Reader) -> Array:
+    """The inverse of :func:`pack_envelope`."""
     used = reader.u8()
     if used > BINS:
         raise PayloadError(f"spectral envelope of {used} bins, at most {BINS}")

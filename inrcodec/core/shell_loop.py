@@ -16,6 +16,7 @@ from inrcodec.core.encoder import encode_many
 from inrcodec.core.settings import Settings
 from inrcodec.core.shell_fit import ShellFit, fit_shells, moved
 from inrcodec.core.shells import MAX_NODES
+from inrcodec.core.symmetry.model import SymmetryModel
 from inrcodec.core.volume import VolumeModel, short_step, unchanged_weights
 from inrcodec.core.volume_sample import chunk_boxes
 from inrcodec.core.volume_training import Progress
@@ -38,6 +39,7 @@ def fit_fsc(
     *,
     resolution: float,
     voxel_size: tuple[float, ...],
+    symmetry: SymmetryModel | None = None,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> VolumeModel:
@@ -50,6 +52,7 @@ def fit_fsc(
             padded with zeros, as a store with that fill value pads them.
         resolution: angstrom; shells up to it have at least the correlation asked for.
         voxel_size: (3,) angstrom per voxel.
+        symmetry: of the volume, which is then encoded as one chunk; ``chunk_shape`` is that of the sample.
         device: as for :func:`encode_many`.
         progress: called with the fraction done.
 
@@ -69,9 +72,11 @@ def fit_fsc(
     if found is None:
         plain = VolumeModel(1.0, settings.block or 16, unchanged_weights())
         return replace(plain, resolution=resolution, voxel_size=voxel_size)
-    found = replace(found, model=replace(found.model, resolution=resolution, voxel_size=voxel_size))
+    model = replace(found.model, resolution=resolution, voxel_size=voxel_size, symmetry=symmetry)
+    if symmetry is not None:
+        padded, chunk_shape = volume, volume.shape
     loop = _Loop(padded, volume.shape, chunk_shape, settings, reference, device)
-    model = loop.run(found, report)
+    model = loop.run(replace(found, model=model), report)
     report(1.0)
     return model
 

@@ -16,8 +16,11 @@ from inrcodec.core.fields.layout import MAX_BLOCK
 from inrcodec.core.occupancy import CELLS
 from inrcodec.core.prior import CURRENT, prior
 from inrcodec.core.shells import ShellTable
+from inrcodec.core.symmetry.model import SymmetryModel
 
-_KEYS = frozenset({"step", "block", "prior", "cell", "weights", "shells", "resolution", "voxel_size"})
+_KEYS = frozenset(
+    {"step", "block", "prior", "cell", "weights", "shells", "resolution", "voxel_size", "symmetry"}
+)
 
 
 @cache
@@ -48,6 +51,7 @@ class VolumeModel:
         shells: with a Fourier-shell target, the steps of radial shells; ``step`` is then the smallest.
         resolution: angstrom up to which the Fourier-shell target holds.
         voxel_size: angstrom per voxel and axis that ``resolution`` was given with.
+        symmetry: of the volume, where it saves bytes; the volume is one chunk then. Only encoding needs it.
         choices: what was chosen and why, where the model comes from a fit. Not part of the configuration.
     """
 
@@ -59,6 +63,7 @@ class VolumeModel:
     shells: ShellTable | None = None
     resolution: float | None = None
     voxel_size: tuple[float, ...] | None = None
+    symmetry: SymmetryModel | None = None
     choices: Choices | None = field(default=None, compare=False, repr=False)
 
     @cached_property
@@ -91,6 +96,8 @@ class VolumeModel:
             config["resolution"] = self.resolution
         if self.voxel_size is not None:
             config["voxel_size"] = list(self.voxel_size)
+        if self.symmetry is not None:
+            config["symmetry"] = self.symmetry.to_config()
         return config
 
     @classmethod
@@ -99,8 +106,8 @@ class VolumeModel:
         unknown = set(config) - _KEYS
         if unknown:
             raise ValueError(f"unknown volume settings: {', '.join(sorted(unknown))}")
-        weights, shells, resolution, sizes = (
-            config.get(key) for key in ("weights", "shells", "resolution", "voxel_size")
+        weights, shells, resolution, sizes, symmetry = (
+            config.get(key) for key in ("weights", "shells", "resolution", "voxel_size", "symmetry")
         )
         model = cls(
             step=float(config["step"]),
@@ -111,6 +118,7 @@ class VolumeModel:
             shells=None if shells is None else ShellTable.from_config(shells),
             resolution=None if resolution is None else float(resolution),
             voxel_size=None if sizes is None else tuple(float(size) for size in sizes),
+            symmetry=None if symmetry is None else SymmetryModel.from_config(symmetry),
         )
         if not 0 < model.step < math.inf:
             raise ValueError(f"step of the volume must be positive and finite, got {model.step}")

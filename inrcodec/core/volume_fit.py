@@ -9,13 +9,13 @@ import numpy as np
 
 from inrcodec.core import bounded
 from inrcodec.core.backend import Backend, get_backend
-from inrcodec.core.block_search import candidate_blocks, search_blocks
+from inrcodec.core.block_search import descend_blocks, search_blocks
 from inrcodec.core.choices import Choice, Choices
+from inrcodec.core.choosing import fit_chunks
 from inrcodec.core.context import ContextNetwork
-from inrcodec.core.fitting import fit_latents
 from inrcodec.core.payload import dtype_code
 from inrcodec.core.prepare import Prepared
-from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS, Preset
+from inrcodec.core.presets import EFFORTS, Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings
 from inrcodec.core.traits import measure_traits
@@ -115,7 +115,7 @@ def fit(
     spend = budget if settings.target.kind == "snr" else None
     if rms and cell.value is not None:
         spend = _represented(parts) * rms**2
-    network, step, trained = _train(parts, step, preset, spend, share, lambda f: report(0.3 + 0.5 * f))
+    network, step, trained = train(parts, step, preset, spend, share, lambda f: report(0.3 + 0.5 * f))
     model = VolumeModel(
         short_step(step * unit),
         int(block.value or 0),
@@ -175,22 +175,13 @@ def _filled_block(
     if settings.block is not None:
         return block_choice({}, settings.block, "")
     shape = max((p.shape for p in sample), key=lambda s: float(np.prod(s)))
-    lengths = candidate_blocks(shape, BLOCK_LENGTHS)
-    scores: dict[int, float] = {}
 
-    def attempt(length: int) -> None:
-        scores[length] = filled_score(make_parts(backend, sample, unit, length, cell), step, preset, cell)
+    def figure(length: int) -> float:
+        return filled_score(make_parts(backend, sample, unit, length, cell), step, preset, cell)
 
-    attempt(min(lengths, key=lambda b: abs(np.log(b / block))))
-    while True:
-        best = min(scores, key=lambda b: scores[b])
-        at = lengths.index(best)
-        beside = [b for b in lengths[max(at - 1, 0) : at + 2] if b not in scores]
-        if not beside:
-            why = f"times the fewest bits around occupied cells of {cell}"
-            return block_choice(scores, None, why, 1 / min(scores.values()))
-        for length in beside:
-            attempt(length)
+    scores = descend_blocks(shape, block, figure)
+    why = f"times the fewest bits around occupied cells of {cell}"
+    return block_choice(scores, None, why, 1 / min(scores.values()))
 
 
 def _represented(parts: list[Part]) -> float:
@@ -248,7 +239,7 @@ def _cheapest_ratio(parts: list[Part], bound: float, *, dense: bool) -> float:
     return float(bounded.cheapest_ratio(sparse, densely)[0])
 
 
-def _train(
+def train(
     parts: list[Part],
     step: float,
     preset: Preset,
@@ -306,17 +297,16 @@ def settle(
     allowed: float,
 ) -> VolumeModel:
     """Correct the step by the error of the whole volume, which a sample only estimates."""
-    preset = EFFORTS[settings.effort]
     best, most = None, 0.0
     slope = 1.2
     before: tuple[float, float] | None = None
     chunks = prepared(volume, boxes, settings.threshold, len(boxes))
     for _ in range(_SETTLINGS):
-        error, steps = 0.0, np.array([model.step / unit])
+        fitted = replace(settings, volume=model)
+        error = 0.0
         for chunk in chunks:
-            (part,) = make_parts(backend, [chunk], unit, model.block, model.cell)
-            fit = fit_latents(part.voxels, part.latents, steps, preset, budget=None, networks=[model.network])
-            error += float(part.voxels.squared_error(fit.latents, fit.quantised, steps)[0])
+            (made,) = fit_chunks(backend, [chunk], fitted)
+            error += made.squared_error(made.fit.quantised, float(made.fit.step[0])) * (made.scale / unit) ** 2
         spent = error / allowed
         # float32 sums differ a little with their units: what is met by a hair may be missed by one
         if most <= spent <= 1 / _MARGIN:

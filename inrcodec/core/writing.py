@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core import context, corrections, verbatim
+from inrcodec.core import corrections, verbatim
 from inrcodec.core.backend import NUMPY
 from inrcodec.core.choosing import ChunkFit
-from inrcodec.core.context import ContextNetwork, ContextState
 from inrcodec.core.decoder import reconstruct
-from inrcodec.core.entropy import SymbolWriter
 from inrcodec.core.field_section import FieldSection
+from inrcodec.core.latent_coding import encode_latents
 from inrcodec.core.latents import Quantised
 from inrcodec.core.payload import Field, Payload, PayloadError, Section
 from inrcodec.core.prepare import Prepared
@@ -167,10 +166,15 @@ class FieldWriter:
             payload.sections[Section.WEIGHTS] = self.network.to_bytes(prior())
         if self.chosen.cell is not None:
             payload.sections[Section.OCCUPANCY] = self.chosen.mask
-        payload.sections[Section.LATENTS] = encode_latents(section, values, self.network)
+        payload.sections[Section.LATENTS] = encode_latents(
+            values, section.layout, section.envelope, section.active, self.network
+        )
         if self.chunk.special is not None:
             payload.sections[Section.VERBATIM] = verbatim.encode(self.chunk.chunk, self.chunk.special)
-        decoded = reconstruct(NUMPY, payload, section, values)
+        symmetric = self.chosen.symmetric
+        if symmetric is not None:
+            payload.sections[Section.SYMMETRY] = symmetric.section.to_bytes((d, h, w))
+        decoded = reconstruct(NUMPY, payload, section, values, symmetric=symmetric)
         if target.kind == "max_error":
             decoded = self._correct(payload, section, values, decoded)
         return payload, self._squared_error(decoded)
@@ -199,25 +203,10 @@ class FieldWriter:
         section_bytes = corrections.encode(inside, occupied, bound)
         if section_bytes is not None:
             payload.sections[Section.CORRECTIONS] = section_bytes
-            decoded = reconstruct(NUMPY, payload, section, values)
+            decoded = reconstruct(NUMPY, payload, section, values, symmetric=self.chosen.symmetric)
         still = np.abs(self._difference(decoded)) > bound
         if still.any():
             kept = still if self.chunk.special is None else still | self.chunk.special
             payload.sections[Section.VERBATIM] = verbatim.encode(self.chunk.chunk, kept)
             decoded = np.where(kept, self.chunk.chunk, decoded)
         return decoded
-
-
-def encode_latents(section: FieldSection, values: Array, network: ContextNetwork) -> bytes:
-    """Latents (active bands, blocks) int32 as the decoder will read them."""
-    layout, active = section.layout, section.active
-    writer = SymbolWriter()
-    if len(active):
-        state = ContextState(NUMPY, layout, section.envelope[None])
-        full = np.zeros((layout.bands, layout.blocks), np.int32)
-        full[active] = values
-        for bands, part, features in context.walk(state, active):
-            symbols = full[bands, part]
-            writer.put(symbols.reshape(-1), context.step_indices(NUMPY, network, features))
-            state.put(bands, symbols[:, None], part)
-    return writer.to_bytes()

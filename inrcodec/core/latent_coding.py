@@ -1,0 +1,68 @@
+"""Quantised latents to bytes and back, under a context network; and what they stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core import context
+from inrcodec.core.backend import NUMPY, Backend
+from inrcodec.core.context import ContextNetwork, ContextState
+from inrcodec.core.entropy import SymbolReader, SymbolWriter
+from inrcodec.core.fields.layout import Layout
+from inrcodec.core.fields.local_fourier import LATENT_BITS
+
+Array = np.ndarray[Any, Any]
+
+
+def encode_latents(
+    values: Array, layout: Layout, envelope: Array, active: Array, network: ContextNetwork
+) -> bytes:
+    """Latents (active bands, blocks) int32 as :func:`decode_latents` reads them.
+
+    Args:
+        values: the latents.
+        layout: of the field.
+        envelope: (BINS,) its spectral envelope.
+        active: (active bands,) band indices.
+        network: predicts their scales.
+    """
+    writer = SymbolWriter()
+    if len(active):
+        state = ContextState(NUMPY, layout, envelope[None])
+        full = np.zeros((layout.bands, layout.blocks), np.int32)
+        full[active] = values
+        for bands, part, features in context.walk(state, active):
+            symbols = full[bands, part]
+            writer.put(symbols.reshape(-1), context.step_indices(NUMPY, network, features))
+            state.put(bands, symbols[:, None], part)
+    return writer.to_bytes()
+
+
+def decode_latents(
+    backend: Backend, data: bytes, layout: Layout, envelope: Array, active: Array, network: ContextNetwork
+) -> Array:
+    """Quantised latents of the active bands, (active bands, blocks) int32.
+
+    Raises:
+        PayloadError: the bytes are damaged.
+    """
+    reader = SymbolReader(data)
+    values = np.zeros((layout.bands, layout.blocks), np.int32)
+    state = ContextState(backend, layout, envelope[None])
+    for bands, part, features in context.walk(state, active):
+        symbols = reader.get(context.step_indices(backend, network, features))
+        symbols = symbols.reshape(len(bands), -1)
+        values[backend.to_numpy(bands), part] = symbols
+        state.put(bands, backend.asarray(symbols[:, None]), part)
+    reader.end()
+    return values[active]
+
+
+def dequantise(latents: Array, offsets: Array) -> Array:
+    """Latents with reconstruction offsets, float64 whole numbers of 2**-LATENT_BITS steps."""
+    table = np.concatenate([[0], offsets])
+    magnitude = np.abs(latents)
+    moved = magnitude.astype(np.float64) * 2**LATENT_BITS + table[np.minimum(magnitude, 3)]
+    return np.where(latents < 0, -moved, moved)

@@ -1,0 +1,199 @@
+"""Volume scope with symmetry: the asymmetric unit once, where that takes fewer bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core.block_search import descend_blocks
+from inrcodec.core.choices import Choice
+from inrcodec.core.encoder import encode_many, encoding_backend
+from inrcodec.core.fitting import Voxels
+from inrcodec.core.prepare import Prepared, prepare
+from inrcodec.core.presets import EFFORTS, Preset
+from inrcodec.core.prior import prior
+from inrcodec.core.settings import Settings
+from inrcodec.core.shell_loop import fit_fsc
+from inrcodec.core.symmetry.asymmetric_unit import find_unit
+from inrcodec.core.symmetry.detection import Detected
+from inrcodec.core.symmetry.fitting import unit_voxels
+from inrcodec.core.symmetry.groups import Helix, Symmetry
+from inrcodec.core.symmetry.images import Images
+from inrcodec.core.symmetry.model import SymmetryModel
+from inrcodec.core.volume import VolumeModel, short_step
+from inrcodec.core.volume_fit import fit, settle, train
+from inrcodec.core.volume_sample import Part, allowed_error, chunk_boxes
+from inrcodec.core.volume_training import Progress, block_choice, filled_score
+
+_CHUNK = 64  # voxels a side of the chunks that the volume would be written in without symmetry
+_RATIO_TURNS = 6
+_NEAR = 0.01  # of the bytes asked for: enough
+
+Array = np.ndarray[Any, Any]
+Fit = Callable[[SymmetryModel | None, Progress], VolumeModel]
+
+
+def fit_symmetric_volume(
+    volume: Array,
+    settings: Settings,
+    detected: Detected,
+    *,
+    resolution: float | None = None,
+    voxel_size: tuple[float, ...] | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> VolumeModel:
+    """The model of a volume with its symmetry where that takes fewer bytes, and without otherwise.
+
+    Both are fitted, encoded and compared, configurations counted. What was found is in the model's choices.
+
+    Args:
+        volume: (d, h, w).
+        settings: target, effort and the rest.
+        detected: its symmetry.
+        resolution, voxel_size: of an ``fsc`` target, as for :func:`inrcodec.core.fit_fsc`.
+        device: as for :func:`inrcodec.core.encode_many`.
+        progress: called with the fraction done.
+    """
+    report = progress or (lambda _: None)
+    chunk = tuple(min(_CHUNK, n) for n in volume.shape)
+
+    def fitted(symmetry: SymmetryModel | None, done: Progress) -> VolumeModel:
+        if settings.target.kind == "fsc":
+            assert resolution is not None
+            assert voxel_size is not None
+            return fit_fsc(
+                volume,
+                settings,
+                chunk,
+                resolution=resolution,
+                voxel_size=voxel_size,
+                symmetry=symmetry,
+                device=device,
+                progress=done,
+            )
+        if symmetry is None:
+            return fit(volume, settings, chunk, device=device, progress=done)
+        return _fit_unit(volume, settings, plain, symmetry, device)
+
+    plain = fitted(None, lambda f: report(0.5 * f))
+    ready = prepare(np.ascontiguousarray(volume), settings.threshold)
+    if ready is None:
+        return plain
+    model = fitted(_placed(detected.symmetry, ready), lambda f: report(0.5 + 0.4 * f))
+    report(0.9)
+    name = detected.symmetry.group.symbol
+    bytes_ = {
+        name.lower(): _nbytes(volume, settings, model, volume.shape, device),
+        "none": _nbytes(volume, settings, plain, chunk, device),
+    }
+    best = min(bytes_, key=lambda key: bytes_[key])
+    if settings.target.kind == "ratio" and best != "none":
+        model = _settled_ratio(volume, settings, model, device)  # as many bytes, and a better quality
+    why = f"bytes; the map predicts itself at {detected.decibel:.1f} dB"
+    choice = Choice("symmetry", name if best != "none" else None, why, {k: float(v) for k, v in bytes_.items()})
+    report(1.0)
+    out = plain if best == "none" else model
+    return with_choice(out, choice)
+
+
+def with_choice(model: VolumeModel, choice: Choice) -> VolumeModel:
+    """A model that tells of one more choice."""
+    choices = model.choices
+    return model if choices is None else replace(model, choices=replace(choices, made=(*choices.made, choice)))
+
+
+def _nbytes(volume: Array, settings: Settings, model: VolumeModel, chunk: tuple[int, ...], device: str) -> int:
+    """Bytes of all payloads and of the configuration."""
+    chunks = [np.ascontiguousarray(volume[box]) for box in chunk_boxes(volume.shape, chunk)]
+    payloads = encode_many(chunks, replace(settings, volume=model), device=device)
+    return sum(map(len, payloads)) + len(json.dumps(model.to_config()))
+
+
+def _placed(symmetry: Symmetry, ready: Prepared) -> SymmetryModel:
+    """The asymmetric unit whose box is smallest, of those in a few directions."""
+    d, h, w = ready.chunk.shape
+    represented = np.zeros((d, h, w), bool)
+    represented[ready.box] = True
+    sizes = {}
+    for direction in _directions(symmetry):
+        _, mask = find_unit(Images(symmetry, direction), represented)
+        sizes[direction] = mask.size
+    return SymmetryModel(symmetry, min(sizes, key=lambda way: sizes[way]), (d, h, w))
+
+
+def _directions(symmetry: Symmetry) -> list[tuple[int, int, int]]:
+    group = symmetry.group
+    if symmetry.orientation is None and (isinstance(group, Helix) or group.family in "CD"):
+        return [(0, 0, 1), (0, 1, 0), (0, 1, 1)]
+    # one of each direction and its opposite, and none on an axis of the lattice, where images are equally far
+    return [way for way in product((6, 3, 1, -1, -3, -6), repeat=3) if len(set(map(abs, way))) == 3 and way[0] > 0]
+
+
+def _fit_unit(
+    volume: Array, settings: Settings, plain: VolumeModel, symmetry: SymmetryModel, device: str
+) -> VolumeModel:
+    """Block length and network for the asymmetric unit, and the step that meets the target with them."""
+    ready = prepare(np.ascontiguousarray(volume), settings.threshold)
+    assert ready is not None
+    backend = encoding_backend(replace(settings, volume=plain), device)
+    preset = EFFORTS[settings.effort]
+    masked = ready.background is not None and (ready.threshold or plain.cell is not None)
+    occupied = ready.occupied(plain.cell or 1) if masked else None
+    _, voxels = unit_voxels(backend, symmetry, ready, occupied, plain.shells)
+    step = plain.step / ready.scale
+    block = _unit_block(voxels, ready, plain.block, step, settings, preset)
+    parts = [Part(ready, voxels, voxels.analyse(int(block.value or 0)))]
+    network, _, trained = train(parts, step, preset, None, 1.0, lambda _: None)
+    model = replace(
+        plain,
+        block=int(block.value or 0),
+        weights=network.to_bytes(prior()),
+        symmetry=symmetry,
+    )
+    for choice in (block, *trained):
+        model = with_choice(model, choice)
+    if settings.target.kind == "snr":
+        whole = [tuple(slice(0, n) for n in volume.shape)]
+        allowed = allowed_error(volume, whole, settings.threshold, settings.target) / ready.scale**2
+        return settle(backend, volume, whole, ready.scale, settings, model, allowed)
+    return model
+
+
+def _unit_block(
+    voxels: Voxels, ready: Prepared, start: int, step: float, settings: Settings, preset: Preset
+) -> Choice:
+    """The block length that takes the fewest bits around the asymmetric unit, near the volume's."""
+    if settings.block is not None:
+        return block_choice({}, settings.block, "")
+
+    def figure(length: int) -> float:
+        return filled_score([Part(ready, voxels, voxels.analyse(length))], step, preset, None)
+
+    scores = descend_blocks(voxels.shape, start, figure)
+    why = "times the fewest bits of the asymmetric unit"
+    return block_choice(scores, None, why, 1 / min(scores.values()))
+
+
+def _settled_ratio(volume: Array, settings: Settings, model: VolumeModel, device: str) -> VolumeModel:
+    """The model with a step that spends the bytes of a ratio, as near as a few turns come."""
+    most = volume.nbytes / settings.target.value
+    best, at, slope = model, float(np.log(model.step)), -1.0
+    before: tuple[float, float] | None = None
+    for _ in range(_RATIO_TURNS):
+        tried = replace(model, step=short_step(float(np.exp(at))))
+        excess = float(np.log(_nbytes(volume, settings, tried, volume.shape, device) / most))
+        if excess <= 0 and tried.step < best.step:
+            best = tried
+        if -_NEAR < excess <= 0:
+            break
+        if before is not None and at != before[0]:
+            slope = float(np.clip((excess - before[1]) / (at - before[0]), -2.0, -0.2))
+        before = (at, excess)
+        at -= float(np.clip((excess + _NEAR / 2) / slope, -2, 2))
+    return best

@@ -1,0 +1,61 @@
+"""Fitting the field of an asymmetric unit to the mean of its copies in a volume."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inrcodec.core.backend import Backend
+from inrcodec.core.fitting import Voxels, fit_latents
+from inrcodec.core.latent_coding import encode_latents
+from inrcodec.core.prepare import Prepared
+from inrcodec.core.presets import Preset
+from inrcodec.core.symmetry.asymmetric_unit import average, find_unit
+from inrcodec.core.symmetry.field import SymmetricField
+from inrcodec.core.symmetry.model import SymmetryModel
+from inrcodec.core.symmetry.section import SymmetrySection
+
+if TYPE_CHECKING:
+    from inrcodec.core.volume import VolumeModel
+
+Array = np.ndarray[Any, Any]
+
+
+def unit_voxels(
+    backend: Backend, model: SymmetryModel, chunk: Prepared, occupied: Array | None, shells: Any
+) -> tuple[Any, Voxels]:
+    """Voxels of the asymmetric unit in units of the chunk's scale, and where they lie."""
+    represented = np.zeros(model.shape, bool)
+    represented[chunk.box] = True if occupied is None else occupied
+    density = np.zeros(model.shape)
+    density[chunk.box] = (chunk.values - chunk.offset) / chunk.scale
+    spans, care = find_unit(model.images, represented)
+    values, care = average(model.images, density, spans, care)
+    return spans, Voxels(backend, values[None], care[None], shells)
+
+
+def fit_symmetric(
+    backend: Backend, chunk: Prepared, occupied: Array | None, volume: VolumeModel, preset: Preset
+) -> SymmetricField:
+    """The field of a chunk's asymmetric unit, with the volume's step, block length and network.
+
+    Args:
+        chunk: the whole volume.
+        occupied: (d, h, w) mask of its box, of the voxels that are represented; None is all.
+    """
+    model = volume.symmetry
+    assert model is not None
+    spans, voxels = unit_voxels(backend, model, chunk, occupied, volume.shells)
+    step = np.array([volume.step / chunk.scale])
+    latents = voxels.analyse(volume.block)
+    fit = fit_latents(voxels, latents, step, preset, budget=None, networks=[volume.network])
+    q = fit.quantised
+    envelope = q.envelope[0]
+    offsets = fit.latents.offsets(q, step)[0]
+    section = SymmetrySection(model.images, offsets, envelope, spans, b"")
+    out = SymmetricField(section, volume.block, np.zeros((0, 0), np.int32), volume.shells)
+    kept = envelope[out.layout.bin[q.bands]] > 0
+    out.latents = backend.to_numpy(q.values[:, 0])[kept].astype(np.int32)
+    section.latents = encode_latents(out.latents, out.layout, envelope, out.active, volume.network)
+    return out

@@ -1,0 +1,165 @@
+"""Where the asymmetric unit holds what a voxel shows: its image under one operation of the group.
+
+Positions are whole numbers of 2**-10 voxel. Among a voxel's images the one that lies furthest in a fixed direction
+is in the asymmetric unit (a Dirichlet domain of the group); equal ones are told apart by the order of operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core.symmetry.groups import RISE_UNIT, UNIT, Helix, Symmetry
+from inrcodec.core.symmetry.splines import POSITION_BITS
+
+_ONE = 2**POSITION_BITS
+_RISE_SHIFT = RISE_UNIT // _ONE
+_POINTS = 2**18  # placed at once
+
+Array = np.ndarray[Any, Any]
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Voxels of some planes of a region, whose images have z by the plane and y, x by the column.
+
+    Attributes:
+        planes: indices in the region of the planes.
+        z: (planes,) positions.
+        y, x: (columns of a plane,) positions, in C order.
+    """
+
+    planes: Array
+    z: Array
+    y: Array
+    x: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images of voxels in the asymmetric unit.
+
+    Attributes:
+        symmetry: the group and its place.
+        direction: (3,) whole numbers along z, y, x, the direction of the asymmetric unit.
+    """
+
+    symmetry: Symmetry
+    direction: tuple[int, int, int]
+
+    @cached_property
+    def axial(self) -> bool:
+        """Whether all operations keep or flip z: C, D and helices in standard orientation."""
+        group = self.symmetry.group
+        return self.symmetry.orientation is None and (isinstance(group, Helix) or group.family in "CD")
+
+    @cached_property
+    def operations(self) -> Array:
+        """(order, 3, 3) of a point group."""
+        return self.symmetry.operations()
+
+    @cached_property
+    def lattice(self) -> Array:
+        """(lattice order, 3, 3) whole-number matrices of the operations that map voxels to voxels."""
+        return self.operations[self.symmetry.lattice()] // UNIT
+
+    @cached_property
+    def axes(self) -> tuple[int, ...]:
+        """Axes along which images lie between voxels."""
+        if not self.axial:
+            return () if self.symmetry.lattice().all() else (0, 1, 2)
+        group = self.symmetry.group
+        if isinstance(group, Helix):
+            return (0, 1, 2)
+        flips = group.family == "D" and 2 * self.symmetry.centre[0] % _ONE
+        plane = () if self.symmetry.lattice().all() else (1, 2)
+        return (0, *plane) if flips else plane
+
+    def columns(self, region: Box) -> Iterator[Columns]:
+        """Images of a region's voxels, for axial groups."""
+        group = self.symmetry.group
+        z, y, x = (
+            np.arange(s.start, s.stop, dtype=np.int64) * _ONE - c
+            for s, c in zip(region, self.symmetry.centre, strict=True)
+        )
+        cz, cy, cx = self.symmetry.centre
+        ry, rx = (a.ravel() for a in np.meshgrid(y, x, indexing="ij"))
+        if isinstance(group, Helix):
+            rise = group.rise
+            copy = (2 * _RISE_SHIFT * z + rise) // (2 * rise)
+            for k in np.unique(copy).tolist():
+                planes = np.flatnonzero(copy == k)
+                moved = z[planes] - (k * rise + _RISE_SHIFT // 2) // _RISE_SHIFT
+                turned = np.stack([group.rotation(-k, j) for j in range(group.n)])
+                yield Columns(planes, moved + cz, *self._in_plane(turned, ry, rx))
+            return
+        turned = group.operations()[: group.n]
+        below = z < 0 if group.family == "D" else np.zeros(len(z), bool)
+        for flipped in (False, True):
+            planes = np.flatnonzero(below == flipped)
+            if planes.size:
+                sign = -1 if flipped else 1
+                yield Columns(planes, sign * z[planes] + cz, *self._in_plane(turned, sign * ry, rx))
+
+    def _in_plane(self, turned: Array, ry: Array, rx: Array) -> tuple[Array, Array]:
+        """Positions of the images furthest in the direction, of offsets from the axis turned about it."""
+        _, dy, dx = self.direction
+        _, cy, cx = self.symmetry.centre
+        best_y, best_x = ry, rx
+        furthest: Array | None = None
+        for matrix in turned:
+            y = (matrix[1, 1] * ry + matrix[1, 2] * rx + UNIT // 2) >> 30
+            x = (matrix[2, 1] * ry + matrix[2, 2] * rx + UNIT // 2) >> 30
+            score = dy * y + dx * x
+            if furthest is None:
+                best_y, best_x, furthest = y, x, score
+                continue
+            further = score > furthest
+            best_y, best_x = np.where(further, y, best_y), np.where(further, x, best_x)
+            furthest = np.maximum(score, furthest)
+        return best_y + cy, best_x + cx
+
+    def on_lattice(self, z: Array, y: Array, x: Array) -> tuple[Array, Array, Array]:
+        """Voxels that lattice operations take voxels to, furthest in the direction: indices, any broadcast shape."""
+        cz, cy, cx = self.symmetry.centre
+        offsets = [a * _ONE - c for a, c in zip((z, y, x), (cz, cy, cx), strict=True)]
+        d = np.array(self.direction, np.int64)
+        furthest: Array | None = None
+        which: Any = 0
+        for i, matrix in enumerate(self.lattice):
+            score = sum(int(e) * r for e, r in zip(matrix.T @ d, offsets, strict=True))
+            if furthest is None:
+                furthest, which = score, np.zeros(np.shape(score), np.uint8)
+                continue
+            which[score > furthest] = i
+            np.maximum(furthest, score, out=furthest)
+        out = []
+        for axis, centre in enumerate((cz, cy, cx)):
+            rows = self.lattice[:, axis]
+            moved = sum(rows[which, a] * offsets[a] for a in range(3))
+            out.append((moved + centre) >> POSITION_BITS)
+        return out[0], out[1], out[2]
+
+    def between(self, z: Array, y: Array, x: Array) -> tuple[Array, Array, Array]:
+        """Positions of the images, furthest in the direction, of voxels (flat arrays of indices)."""
+        out = [np.empty(len(z), np.int64) for _ in range(3)]
+        toward = np.array(self.direction, np.int64) @ self.operations  # (order, 3)
+        for start in range(0, len(z), _POINTS):
+            some = slice(start, start + _POINTS)
+            offsets = [a[some] * _ONE - c for a, c in zip((z, y, x), self.symmetry.centre, strict=True)]
+            furthest = sum(int(e) * r for e, r in zip(toward[0], offsets, strict=True))
+            which = np.zeros(len(offsets[0]), np.intp)
+            for i, direction in enumerate(toward[1:], start=1):
+                score = sum(int(e) * r for e, r in zip(direction, offsets, strict=True))
+                which[score > furthest] = i
+                np.maximum(furthest, score, out=furthest)
+            for axis, centre in enumerate(self.symmetry.centre):
+                rows = self.operations[:, axis][which]
+                moved = sum(rows[:, a] * offsets[a] for a in range(3))
+                out[axis][some] = ((moved + UNIT // 2) >> 30) + centre
+        return out[0], out[1], out[2]

@@ -1,0 +1,157 @@
+"""A box of field values seen at any position: exact at its voxels, by cubic splines between them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from inrcodec.core.symmetry.splines import (
+    POSITION_BITS,
+    REACH,
+    TAPS,
+    check_range,
+    coefficients,
+    rounded,
+    weights,
+)
+
+_COLUMNS = 2**12  # sampled at once: what is added up stays in a core's cache
+_PLANES = 32  # likewise
+_POINTS = 2**15
+
+Array = np.ndarray[Any, Any]
+Span = tuple[int, int]
+
+
+def spans_needed(low: Array, high: Array, field: tuple[Span, Span, Span], axes: tuple[int, ...]) -> Any:
+    """What a sampler needs of a field for positions between two corners.
+
+    Args:
+        low, high: (3,) smallest and largest position along z, y, x, in 2**-10 voxel.
+        field: start and end of the field along each axis.
+        axes: those along which positions lie between voxels.
+
+    Returns:
+        Start and end along each axis, inside the field; None where no position lies in it.
+    """
+    out = []
+    for axis, (start, stop) in enumerate(field):
+        first, last = int(low[axis]) >> POSITION_BITS, -(-int(high[axis]) >> POSITION_BITS)
+        if first >= stop or last < start:
+            return None
+        reach = REACH + TAPS // 2 if axis in axes else 0
+        out.append((max(start, first - reach), min(stop, last + 1 + reach)))
+    return out[0], out[1], out[2]
+
+
+class Sampler:
+    """Values of a box at positions in a volume.
+
+    A position is covered where it lies between two voxels of the field or on one; beyond the first and the last
+    voxel of an axis the spline goes on with the coefficient at the end.
+
+    Args:
+        values: (d, h, w) whole numbers in float64.
+        origin: (3,) position of the first voxel in the volume.
+        field: start and end of the whole field along each axis, of which ``values`` are a part.
+        axes: those along which positions lie between voxels; along the others they must be whole.
+    """
+
+    def __init__(
+        self,
+        values: Array,
+        origin: tuple[int, int, int],
+        field: tuple[Span, Span, Span],
+        axes: tuple[int, ...],
+    ) -> None:
+        check_range(values)
+        self.values = values
+        self.origin = origin
+        self.field = field
+        self.axes = axes
+
+    def covered(self, axis: int, position: Array) -> Array:
+        """Which positions along an axis lie in the field."""
+        start, stop = self.field[axis]
+        return (position >= start << POSITION_BITS) & (position <= stop - 1 << POSITION_BITS)
+
+    def _taps(self, axis: int, position: Array) -> tuple[list[Array], list[Array] | None]:
+        """Indices of the coefficients that positions depend on, and their weights; None for one of weight 1."""
+        n = self.values.shape[axis]
+        last = 2 * n - 2 if axis in self.axes else n - 1
+        offset = position - (self.origin[axis] << POSITION_BITS)
+        if axis not in self.axes:
+            return [np.clip(offset >> POSITION_BITS, 0, last)], None
+        offset = 2 * offset  # coefficients lie at every half voxel
+        index = offset >> POSITION_BITS
+        table = weights()[offset & (2**POSITION_BITS - 1)]
+        taps = [np.clip(index + j - 1, 0, last) for j in range(TAPS)]
+        return taps, [np.ascontiguousarray(table[:, j]) for j in range(TAPS)]
+
+    @cached_property
+    def coefficients(self) -> Array:
+        """Spline coefficients of all values."""
+        return coefficients(self.values, self.axes)
+
+    def columns(self, z: Array, y: Array, x: Array) -> Array:
+        """Values (len(z), len(y)) at every z of some (y, x); 0 where the field does not reach."""
+        out = np.zeros((len(z), len(y)))
+        planes = np.flatnonzero(self.covered(0, z))
+        columns = np.flatnonzero(self.covered(1, y) & self.covered(2, x))
+        for first in range(0, len(planes), _PLANES):
+            some_planes = planes[first : first + _PLANES]
+            flat, width = self._planes(z[some_planes])
+            for start in range(0, len(columns), _COLUMNS):
+                some = columns[start : start + _COLUMNS]
+                (ty, wy), (tx, wx) = self._taps(1, y[some]), self._taps(2, x[some])
+                lines = [_weighted([np.take(flat, a * width + b, axis=0) for a in ty], wy) for b in tx]
+                out[np.ix_(some_planes, some)] = _weighted(lines, wx).T
+        return out
+
+    def _planes(self, z: Array) -> tuple[Array, int]:
+        """(h * w, len(z)) coefficients of planes, of the box or between two, and w."""
+        if 0 in self.axes:
+            taps, table = self._taps(0, z)
+            assert table is not None
+            planes = _weighted([self.coefficients[index] for index in taps], table)
+        else:
+            index = np.clip((z >> POSITION_BITS) - self.origin[0], 0, len(self.values) - 1)
+            planes = coefficients(self.values[index], self.axes)
+        return np.ascontiguousarray(planes.reshape(len(z), -1).T), planes.shape[2]
+
+    def points(self, z: Array, y: Array, x: Array) -> Array:
+        """Values at positions, each with its own z, y, x; 0 where the field does not reach."""
+        inside = self.covered(0, z) & self.covered(1, y) & self.covered(2, x)
+        out = np.zeros(len(z))
+        rows = np.flatnonzero(inside)
+        flat = self.coefficients.reshape(-1)
+        height, width = self.coefficients.shape[1:]
+        for start in range(0, len(rows), _POINTS):
+            some = rows[start : start + _POINTS]
+            (tz, wz), (ty, wy), (tx, wx) = (self._taps(a, p[some]) for a, p in enumerate((z, y, x)))
+            planes = [a * (height * width) for a in tz]
+            lines = []
+            for c in tx:
+                inner = []
+                for b in ty:
+                    at = b * width + c
+                    inner.append(_weighted([np.take(flat, a + at) for a in planes], wz))
+                lines.append(_weighted(inner, wy))
+            out[some] = _weighted(lines, wx)
+        return out
+
+
+def _weighted(values: list[Array], table: list[Array] | None) -> Array:
+    """The weighted sum over taps, rounded; the first of the values is overwritten."""
+    if table is None:
+        return values[0]
+    total = values[0] * _beside(table[0], values[0])
+    for value, weight in zip(values[1:], table[1:], strict=True):
+        total += value * _beside(weight, value)
+    return rounded(total)
+
+
+def _beside(weight: Array, values: Array) -> Array:
+    return weight.reshape(-1, *[1] * (values.ndim - 1))
