@@ -31,8 +31,8 @@ _SNAP = 0.5  # dB that a place of whole or half voxels and whole quarter turns m
 _PREFER_GIVEN = 1.0  # dB that the standard place of a given symmetry may be behind
 _ALIGNED = 3.0  # degrees from an orientation along the lattice, within which that is tried
 _SMALLEST = 8  # voxels an edge
-_POINTS = {"middle": 4000, "full": 4000, "judge": 8000}
-_COPIES = 12  # operations that judge a large group
+_POINTS = {"middle": 4000, "full": 4000, "judge": 5000}
+_COPIES = 10  # operations that judge a large group
 _TAPS = 8
 
 
@@ -169,9 +169,13 @@ def _settled(full: Level, found: Candidate, allowed: Array | None, slack: float 
     """The simplest place that holds about as well as the refined one."""
     shape = full.volume.shape
     voxels = placement.sample(full, np.array(shape) / 2, float("inf"), _POINTS["judge"], allowed)
-    judged = [(s, _sampled(full, voxels, s)) for s in _places(found, shape)]
-    best = max(decibel for _, decibel in judged)
-    symmetry, decibel = next(pair for pair in judged if pair[1] >= best - slack)
+    *simple, symmetry = dict.fromkeys(_places(found, shape))
+    decibel = _sampled(full, voxels, symmetry)
+    for simpler in simple:
+        other = _sampled(full, voxels, simpler)
+        if other >= decibel - slack:
+            symmetry, decibel = simpler, other
+            break
     if symmetry.lattice().all():
         decibel = placement.exact_decibel(full.volume, symmetry, allowed)
     return Detected(symmetry, decibel)

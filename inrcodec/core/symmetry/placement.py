@@ -100,7 +100,9 @@ def improved(level: Level, points: Array, place: Place, rotations: Array, taps: 
     return place
 
 
-def improved_helix(level: Level, points: Array, helix: Helix, centre: Array, taps: int) -> tuple[Helix, Array]:
+def improved_helix(
+    level: Level, points: Array, helix: Helix, centre: Array, taps: int
+) -> tuple[Helix, Array]:
     """Rise, twist and axis (its place, not its direction) of least mismatch nearby, from near to far copies."""
     numbers = np.array([helix.rise / RISE_UNIT, 2 * np.pi * helix.twist / TURN, *centre[1:]])
     length = float(np.sqrt(((points - centre)[:, 1:] ** 2).sum(axis=1).mean())) or 1.0

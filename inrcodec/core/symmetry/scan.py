@@ -17,7 +17,8 @@ from inrcodec.core.symmetry.levels import Level
 Array = np.ndarray[Any, Any]
 
 MAX_FOLD = 24  # that the search considers
-_ANGLES = 96
+_FINE = (1.2, 96)  # voxels between circles, points on each
+_ROUGH = (1.8, 64)
 _DIRECTIONS = 600  # on half the sphere: 6 degrees apart
 
 
@@ -37,33 +38,46 @@ class Axis:
     angular: float
 
 
-def scan(level: Level, centre: Array, direction: Array, radius: float) -> Axis:
+def scan(level: Level, centre: Array, direction: Array, radius: float, rough: bool = False) -> Axis:
     """The agreement about one axis. ``centre`` and ``radius`` are in voxels of the full volume."""
-    step = 1.2 * float(level.scale.max())
-    along, across = np.meshgrid(np.arange(-radius, radius, step), np.arange(step / 2, radius, step), indexing="ij")
+    spacing, angles = _ROUGH if rough else _FINE
+    step = spacing * float(level.scale.max())
+    along, across = np.meshgrid(
+        np.arange(-radius, radius, step), np.arange(step / 2, radius, step), indexing="ij"
+    )
     near = along**2 + across**2 < radius**2
     along, across = along[near], across[near]
     first, second = perpendicular(direction)
-    angle = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
+    angle = 2 * np.pi * np.arange(angles) / angles
     circle = np.cos(angle)[:, None] * first + np.sin(angle)[:, None] * second
     points = centre + along[:, None, None] * direction + across[:, None, None] * circle
-    values = interpolate(level.volume, level.own(points).reshape(-1, 3), 2).reshape(-1, _ANGLES)
+    values = interpolate(level.volume, level.own(points).reshape(-1, 3), 2).reshape(-1, angles)
     weight = across / across.sum()
     mean = float(weight @ values.mean(axis=1))
     variance = float(weight @ ((values - mean) ** 2).mean(axis=1))
-    power = 2 * weight @ (np.abs(np.fft.rfft(values, axis=1)) / _ANGLES) ** 2
+    power = 2 * weight @ (np.abs(np.fft.rfft(values, axis=1)) / angles) ** 2
     power[0] = 0
     angular = float(power.sum())
     gain = np.zeros(MAX_FOLD + 1)
     for n in range(2, MAX_FOLD + 1):
-        broken = angular - float(power[::n].sum())
+        broken = max(angular - float(power[::n].sum()), 0.0)
         gain[n] = 10 * np.log10((angular * (n - 1) / n + 1e-30) / (broken + 1e-20 * variance + 1e-30))
     return Axis(direction, gain, angular / variance if variance > 0 else 0.0)
 
 
 def directions() -> Array:
     """Unit vectors ``(n, 3)`` that cover half the sphere evenly, those along the lattice's axes and diagonals first."""
-    lattice = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1], [0, 1, -1], [1, 0, 1], [1, 0, -1], [1, 1, 0], [1, -1, 0]]
+    lattice = [
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+        [0, 1, 1],
+        [0, 1, -1],
+        [1, 0, 1],
+        [1, 0, -1],
+        [1, 1, 0],
+        [1, -1, 0],
+    ]
     lattice += [[1, 1, 1], [1, 1, -1], [1, -1, 1], [1, -1, -1]]
     special = np.array(lattice, float)
     special /= np.linalg.norm(special, axis=1, keepdims=True)

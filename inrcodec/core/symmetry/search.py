@@ -19,6 +19,7 @@ _PEAKS = 6  # axes refined
 _PRIMARY = 3  # axes from which groups are built
 _NEAR = np.cos(np.radians(15))  # directions nearer than this are one axis
 _GAIN = 6.0  # dB, by which a fold must beat other turns about its axis
+_PLENTY = 15.0  # dB, beyond which an axis is no better for being exact
 _BEHIND = 10.0  # dB behind the best fold, within which others are tried
 _ANGULAR = 0.01  # share of the variance that must depend on the angle: a round body has no axes
 _POINTS = 2500
@@ -78,9 +79,9 @@ def search(level: Level, centre: Array, only: PointGroup | None = None) -> list[
 
 def _axes(level: Level, centre: Array, radius: float, points: Array) -> list[tuple[scan.Axis, Place]]:
     """The axes that hold best, refined, each with a place that puts z on it."""
-    scanned = [scan.scan(level, centre, u, radius) for u in scan.directions()]
+    scanned = [scan.scan(level, centre, u, radius, rough=True) for u in scan.directions()]
     peaks: list[scan.Axis] = []
-    for axis in sorted(scanned, key=lambda a: -float(a.gain.max())):
+    for axis in sorted(scanned, key=_merit, reverse=True):
         if all(abs(axis.direction @ p.direction) < _NEAR for p in peaks):
             peaks.append(axis)
         if len(peaks) == _PEAKS:
@@ -88,13 +89,20 @@ def _axes(level: Level, centre: Array, radius: float, points: Array) -> list[tup
     refined = []
     for peak in peaks:
         place = Place(_frame(peak.direction), centre)
-        place = placement.improved(level, points, place, probes(PointGroup("C", int(peak.gain.argmax()))), 4)
+        place = placement.improved(
+            level, points, place, probes(PointGroup("C", 2 + int(peak.gain[2:].argmax()))), 4
+        )
         axis = scan.scan(level, place.centre, place.turn[:, 0], radius)
         if axis.gain.max() > _GAIN and axis.angular > _ANGULAR:
             refined.append((axis, place))
-    # Where several hold equally well, those of high order say most.
-    refined.sort(key=lambda pair: -float((pair[0].gain + 3 * np.log2(np.arange(scan.MAX_FOLD + 1) + 1)).max()))
+    refined.sort(key=lambda pair: _merit(pair[0]), reverse=True)
     return refined[:_PRIMARY]
+
+
+def _merit(axis: scan.Axis) -> float:
+    """Where several axes hold well, those of high order say most."""
+    folds = np.arange(2, scan.MAX_FOLD + 1)
+    return float((np.minimum(axis.gain[2:], _PLENTY) + 3 * np.log2(folds)).max())
 
 
 def _groups(folds: list[int]) -> Iterator[tuple[PointGroup, int]]:
@@ -117,7 +125,7 @@ def _placed(level: Level, points: Array, group: PointGroup, fold: int, known: Pl
         count = int(np.ceil(360 / fold / _TURNS))
         turns = list(2 * np.pi / fold * np.arange(count) / count)
     back = _frame(axis / np.linalg.norm(axis)).T
-    few = points[: _POINTS // 2]
+    few = points[: _POINTS // 3]
 
     def place(turn: float) -> Place:
         c, s = np.cos(turn), np.sin(turn)
