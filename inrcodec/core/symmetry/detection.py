@@ -148,7 +148,7 @@ def _centres(shape: tuple[int, ...], coarse: Level) -> Iterator[Array]:
         own = [float((mass.sum(axis=tuple({0, 1, 2} - {a})) * np.arange(n)).sum()) / total
                for a, n in enumerate(mass.shape)]  # fmt: skip
         centre = np.array(own) * coarse.scale + coarse.offset
-        if np.abs(centre - middle).max() > coarse.scale.max():
+        if np.abs(centre - middle).max() > 0.3 * coarse.scale.max():
             yield centre
 
 

@@ -15,7 +15,7 @@ from inrcodec.core.symmetry.placement import Place
 
 Array = np.ndarray[Any, Any]
 
-_PEAKS = 6  # axes refined
+_PEAKS = 8  # axes refined
 _PRIMARY = 3  # axes from which groups are built
 _NEAR = np.cos(np.radians(15))  # directions nearer than this are one axis
 _GAIN = 6.0  # dB, by which a fold must beat other turns about its axis
@@ -68,12 +68,15 @@ def search(level: Level, centre: Array, only: PointGroup | None = None) -> list[
         return []
     points = placement.sample(level, centre, radius, _POINTS)
     candidates: list[Candidate] = []
-    for axis, place in _axes(level, centre, radius, points):
-        best = float(axis.gain.max())
+    axes = _axes(level, centre, radius, points)
+    meeting = _meeting([place for _, place in axes], centre)
+    for axis, place in axes[:_PRIMARY]:
+        best = min(_PLENTY, float(axis.gain.max()))
         folds = [n for n in range(2, scan.MAX_FOLD + 1) if axis.gain[n] > max(_GAIN, best - _BEHIND)]
         for group, fold in _groups(folds):
             if only is None or (group.family == only.family and group.n in (0, only.n)):
-                candidates.append(_placed(level, points, group, fold, place))
+                at = place if group.family == "C" else Place(place.turn, meeting)
+                candidates.append(_placed(level, points, group, fold, at))
     return [c for c in candidates if c.decibel > _WEAKEST]
 
 
@@ -96,13 +99,21 @@ def _axes(level: Level, centre: Array, radius: float, points: Array) -> list[tup
         if axis.gain.max() > _GAIN and axis.angular > _ANGULAR:
             refined.append((axis, place))
     refined.sort(key=lambda pair: _merit(pair[0]), reverse=True)
-    return refined[:_PRIMARY]
+    return refined
+
+
+def _meeting(places: list[Place], centre: Array) -> Array:
+    """The point nearest to all axes; where it is free (along a single axis), nearest to ``centre``."""
+    across = [np.eye(3) - np.outer(p.turn[:, 0], p.turn[:, 0]) for p in places]
+    total = sum(across, 0.01 * np.eye(3))
+    right = sum((a @ p.centre for a, p in zip(across, places, strict=True)), 0.01 * centre)
+    return np.asarray(np.linalg.solve(total, right))
 
 
 def _merit(axis: scan.Axis) -> float:
     """Where several axes hold well, those of high order say most."""
     folds = np.arange(2, scan.MAX_FOLD + 1)
-    return float((np.minimum(axis.gain[2:], _PLENTY) + 3 * np.log2(folds)).max())
+    return float((np.minimum(axis.gain[2:], _PLENTY) * np.log2(1 + folds)).max())
 
 
 def _groups(folds: list[int]) -> Iterator[tuple[PointGroup, int]]:
