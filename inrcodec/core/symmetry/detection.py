@@ -30,6 +30,7 @@ _BEHIND = 6.0  # dB that it may be behind below
 _SNAP = 0.5  # dB that a place of whole or half voxels and whole quarter turns may be behind
 _PREFER_GIVEN = 1.0  # dB that the standard place of a given symmetry may be behind
 _ALIGNED = 3.0  # degrees from an orientation along the lattice, within which that is tried
+_APART = 0.3  # voxels of the coarse level, between centres that are worth a search each
 _SMALLEST = 8  # voxels an edge
 _POINTS = {"middle": 4000, "full": 4000, "judge": 5000}
 _COPIES = 10  # operations that judge a large group
@@ -78,18 +79,25 @@ def detect(volume: Array, *, progress: Progress | None = None) -> Detected | Non
         found = search.search(coarse, centre)
         if found:
             break
+    if found and all(c.group.family == "C" for c in found):
+        found += _searched_again(coarse, centre, found)
     report("refinement", 0.6)
-    found = [_refined(middle, c, _POINTS["middle"], 4) for c in found]
-    best = max((c.decibel for c in found), default=0.0)
-    holding = [c for c in found if c.decibel >= max(THRESHOLD, min(best - _BEHIND, _ENOUGH))]
+    # A higher order first; those that hold only weakly wait for what lower orders reach.
+    found.sort(key=lambda c: (-c.group.order, -c.decibel))
+    refined: list[Candidate] = []
+    for candidate in found:
+        refined.append(_refined(middle, candidate, _POINTS["middle"], 4))
+        if refined[-1].decibel >= _ENOUGH:
+            break
+    least = max([THRESHOLD, *(min(c.decibel - _BEHIND, _ENOUGH) for c in refined)])
     report("refinement", 0.8)
     allowed = represented(full.volume)
-    # A higher order first, then the better one.
-    for candidate in sorted(holding, key=lambda c: (-c.group.order, -c.decibel)):
-        detected = _settled(full, _refined(full, candidate, _POINTS["full"], 6), allowed)
-        if detected.decibel >= max(THRESHOLD, min(best - _BEHIND, _ENOUGH)):
-            report("refinement", 1.0)
-            return detected
+    for candidate in refined:
+        if candidate.decibel >= least:
+            detected = _settled(full, _refined(full, candidate, _POINTS["full"], 6), allowed)
+            if detected.decibel >= least:
+                report("refinement", 1.0)
+                return detected
     return None
 
 
@@ -142,14 +150,31 @@ def _centres(shape: tuple[int, ...], coarse: Level) -> Iterator[Array]:
     """The middle of the box, then the centre of mass of the density that stands out, if it is elsewhere."""
     middle = np.array([float(n // 2) for n in shape])
     yield middle
-    mass = np.clip(coarse.volume - coarse.volume.mean() - 1.5 * coarse.volume.std(), 0, None)
+    centre = _centre_of_mass(coarse)
+    if centre is not None and np.abs(centre - middle).max() > _APART * coarse.scale.max():
+        yield centre
+
+
+def _centre_of_mass(level: Level) -> Array | None:
+    """Of the density that stands out, in voxels of the full volume."""
+    mass = np.clip(level.volume - level.volume.mean() - 1.5 * level.volume.std(), 0, None)
     total = float(mass.sum())
-    if total > 0:
-        own = [float((mass.sum(axis=tuple({0, 1, 2} - {a})) * np.arange(n)).sum()) / total
-               for a, n in enumerate(mass.shape)]  # fmt: skip
-        centre = np.array(own) * coarse.scale + coarse.offset
-        if np.abs(centre - middle).max() > 0.3 * coarse.scale.max():
-            yield centre
+    if not total > 0:
+        return None
+    own = [float(np.moveaxis(mass, a, 0).sum(axis=(1, 2)) @ np.arange(n)) for a, n in enumerate(mass.shape)]
+    return np.array(own) / total * level.scale + level.offset
+
+
+def _searched_again(coarse: Level, centre: Array, found: list[Candidate]) -> list[Candidate]:
+    """From a centre on the best axis, level with the centre of mass, where that is not where it was sought."""
+    place = max(found, key=lambda c: c.decibel).place
+    mass = _centre_of_mass(coarse)
+    axis = place.turn[:, 0]
+    level = axis @ ((centre if mass is None else mass) - place.centre)
+    again = place.centre + axis * level
+    if np.abs(again - centre).max() < _APART * coarse.scale.max():
+        return []
+    return search.search(coarse, again)
 
 
 def _refined(level: Level, candidate: Candidate, points: int, taps: int) -> Candidate:

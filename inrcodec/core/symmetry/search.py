@@ -24,6 +24,8 @@ _BEHIND = 10.0  # dB behind the best fold, within which others are tried
 _ANGULAR = 0.01  # share of the variance that must depend on the angle: a round body has no axes
 _POINTS = 2500
 _TURNS = 3.0  # degrees between the turns tried about a known axis
+_CLEAR = 12.0  # dB, from which a group with several axes ends the search
+_HOPELESS = 1.0  # dB before refinement, below which there is none
 _WEAKEST = 5.0  # dB at coarse resolution, that a group needs to be refined
 
 _GOLDEN = (1 + 5**0.5) / 2
@@ -77,6 +79,8 @@ def search(level: Level, centre: Array, only: PointGroup | None = None) -> list[
             if only is None or (group.family == only.family and group.n in (0, only.n)):
                 at = place if group.family == "C" else Place(place.turn, meeting)
                 candidates.append(_placed(level, points, group, fold, at))
+        if any(c.group.family != "C" and c.decibel > _CLEAR for c in candidates):
+            break
     return [c for c in candidates if c.decibel > _WEAKEST]
 
 
@@ -142,8 +146,11 @@ def _placed(level: Level, points: Array, group: PointGroup, fold: int, known: Pl
         c, s = np.cos(turn), np.sin(turn)
         return Place(known.turn @ np.array([[1, 0, 0], [0, c, s], [0, -s, c]]) @ back, known.centre)
 
-    best = max((place(t) for t in turns), key=lambda p: placement.decibel(level, few, p, tests, 2))
-    best = placement.improved(level, points, best, tests, 4)
+    decibels = [placement.decibel(level, few, place(t), tests, 2) for t in turns]
+    best = place(turns[int(np.argmax(decibels))])
+    if max(decibels) < _HOPELESS:
+        return Candidate(group, best, max(decibels))
+    best = placement.improved(level, few, best, tests, 4)
     return Candidate(group, best, placement.decibel(level, points, best, tests, 4))
 
 
