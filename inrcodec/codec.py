@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +17,14 @@ from inrcodec.config import (
     settings_repr,
     settings_to_config,
 )
-from inrcodec.core import PayloadError, Settings, VolumeModel, decode_many, encode_many, fit, fit_fsc, inspect
+from inrcodec.core import PayloadError, Settings, VolumeModel, decode_many, encode_many, inspect
 from inrcodec.core.choices import Choices
-from inrcodec.fourier_shell import estimate_resolution, parse_voxel_size
+from inrcodec.volume_scope import fit_volume
 
 if TYPE_CHECKING:
     from inrcodec.zarr_v3 import INRSerializer
 
 Array = np.ndarray[Any, Any]
-
-_DEFAULT_CHUNK = 64  # voxels per axis, where neither the caller nor the array says
 
 
 class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
@@ -168,6 +165,7 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         snr: float | None = None,
         *,
         chunks: int | Sequence[int] | None = None,
+        symmetry: str | None = None,
         resolution: float | None = None,
         voxel_size: float | Sequence[float] | None = None,
         progress: Callable[[float], None] | None = None,
@@ -183,12 +181,17 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
             snr: as for the class, and relative to the variance of the whole volume.
             chunks: shape of the chunks to be written, or one length for every axis. Default: the chunks of
                 a zarr array, otherwise 64 per axis.
+            symmetry: store the asymmetric unit once: ``"auto"`` looks for a point group, ``"C7"``, ``"D2"``,
+                ``"T"``, ``"O"``, ``"I"`` or ``"helical:RISE,TWIST[,Cn]"`` (angstrom, degrees) names it, None
+                does without (conventions: :mod:`inrcodec.core.symmetry.groups`). It is used only where it
+                saves bytes; ``codec.volume.symmetry`` is not None then, and the volume has to be written as
+                one chunk. ``codec.choices["symmetry"]`` says what was found. Holds the volume in memory.
             resolution: angstrom, with ``fsc`` only: the target holds in all Fourier shells (one Fourier
                 voxel wide, without the zero frequency) up to it, and nothing is spent beyond. None estimates
                 it from the volume's spectrum (:func:`inrcodec.fourier_shell.estimate_resolution`);
                 ``codec.volume.resolution`` says what it is.
-            voxel_size: angstrom per voxel, one or one per axis, with ``fsc`` only. None is that of the MRC
-                file; for an array, 1, so that resolutions are in voxels.
+            voxel_size: angstrom per voxel, one or one per axis, with ``fsc`` or a helix only. None is that of
+                the MRC file; for an array, 1, so that resolutions and rises are in voxels.
             progress: called with the fraction done, 0 to 1.
             **settings: the other arguments of the class.
 
@@ -216,33 +219,16 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         device = parse_device("device", settings.pop("device", "auto"), "auto")
         decode_device = settings.pop("decode_device", "numpy")
         wanted = parse_settings(snr, **settings, fitted=False)
-        source, known = _open_volume(volume)
-        chunk_shape = _chunk_shape(source, chunks)
-        check_chunk(chunk_shape, np.dtype(source.dtype))
-        if wanted.target.kind == "fsc":
-            data = np.asarray(source[...])
-            # as short as they were before a header held them in float32: every digit is stored
-            sizes = tuple(
-                _shortest(size)
-                for size in parse_voxel_size(known if voxel_size is None else voxel_size, data.ndim)
-            )
-            if resolution is not None and voxel_size is None and known is None:
-                raise ValueError(f"resolution {resolution:g} angstrom of an array needs its voxel_size")
-            estimate = estimate_resolution(data, sizes) if resolution is None else float(resolution)
-            resolution = _shortest(estimate)
-            model = fit_fsc(
-                data,
-                wanted,
-                chunk_shape,
-                resolution=resolution,
-                voxel_size=sizes,
-                device=device,
-                progress=progress,
-            )
-        elif resolution is not None or voxel_size is not None:
-            raise ValueError("resolution and voxel_size belong to an fsc target")
-        else:
-            model = fit(source, wanted, chunk_shape, device=device, progress=progress)
+        model = fit_volume(
+            volume,
+            wanted,
+            chunks=chunks,
+            symmetry=symmetry,
+            resolution=resolution,
+            voxel_size=voxel_size,
+            device=device,
+            progress=progress,
+        )
         return cls(snr, **{**settings, "volume": model}, device=device, decode_device=decode_device)
 
     def serializer(self) -> INRSerializer:
@@ -276,13 +262,6 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         return f"{type(self).__name__}({settings_repr(self._settings)})"
 
 
-def _shortest(value: float) -> float:
-    """The number of the fewest digits that is the same in float32."""
-    with np.errstate(over="ignore", under="ignore"):
-        short = float(str(np.float32(value)))
-    return short if 0 < short < np.inf else value
-
-
 def _as_chunk(buf: Any) -> Array:
     """The array that ``buf`` is; whatever has lost its shape or has an unsupported dtype is refused."""
     if not hasattr(buf, "__array__"):
@@ -303,26 +282,3 @@ def _check_out(payload: bytes, out: Any) -> None:
         raise PayloadError(
             f"payload of shape {info.shape} {info.dtype} needs {needed} bytes, out has {given}"
         )
-
-
-def _open_volume(volume: Any) -> tuple[Any, tuple[float, ...] | None]:
-    """Something with ``shape``, ``dtype`` and NumPy slicing, and its voxel size where it is known."""
-    if isinstance(volume, str | os.PathLike):
-        from inrcodec import mrc
-
-        opened = mrc.open_volume(volume)
-        return opened.data, opened.voxel_size if all(size > 0 for size in opened.voxel_size) else None
-    if not (hasattr(volume, "shape") and hasattr(volume, "dtype") and hasattr(volume, "__getitem__")):
-        raise TypeError(f"volume must be an array or the path of an MRC file, got {type(volume).__name__}")
-    return volume, None
-
-
-def _chunk_shape(volume: Any, chunks: int | Sequence[int] | None) -> tuple[int, ...]:
-    """Chunk shape for a volume, clipped to it."""
-    shape = tuple(int(n) for n in volume.shape)
-    if chunks is None:
-        chunks = getattr(volume, "chunks", None) or _DEFAULT_CHUNK
-    lengths = (chunks,) * len(shape) if isinstance(chunks, int | np.integer) else tuple(chunks)
-    if len(lengths) != len(shape) or any(length < 1 for length in lengths):
-        raise ValueError(f"chunks {chunks} do not fit a volume of shape {shape}")
-    return tuple(min(int(length), n) for length, n in zip(lengths, shape, strict=True))

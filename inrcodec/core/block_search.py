@@ -49,7 +49,9 @@ def search_blocks(
     return tried
 
 
-def descend_blocks(shape: tuple[int, int, int], start: int, figure: Callable[[int], float]) -> dict[int, float]:
+def descend_blocks(
+    shape: tuple[int, int, int], start: int, figure: Callable[[int], float]
+) -> dict[int, float]:
     """Block lengths from one on, to its better neighbours until there is none, and what each is judged by.
 
     Args:

@@ -96,7 +96,9 @@ def fit_symmetric_volume(
     if settings.target.kind == "ratio" and best != "none":
         model = _settled_ratio(volume, settings, model, device)  # as many bytes, and a better quality
     why = f"bytes; the map predicts itself at {detected.decibel:.1f} dB"
-    choice = Choice("symmetry", name if best != "none" else None, why, {k: float(v) for k, v in bytes_.items()})
+    choice = Choice(
+        "symmetry", name if best != "none" else None, why, {k: float(v) for k, v in bytes_.items()}
+    )
     report(1.0)
     out = plain if best == "none" else model
     return with_choice(out, choice)
@@ -105,10 +107,14 @@ def fit_symmetric_volume(
 def with_choice(model: VolumeModel, choice: Choice) -> VolumeModel:
     """A model that tells of one more choice."""
     choices = model.choices
-    return model if choices is None else replace(model, choices=replace(choices, made=(*choices.made, choice)))
+    return (
+        model if choices is None else replace(model, choices=replace(choices, made=(*choices.made, choice)))
+    )
 
 
-def _nbytes(volume: Array, settings: Settings, model: VolumeModel, chunk: tuple[int, ...], device: str) -> int:
+def _nbytes(
+    volume: Array, settings: Settings, model: VolumeModel, chunk: tuple[int, ...], device: str
+) -> int:
     """Bytes of all payloads and of the configuration."""
     chunks = [np.ascontiguousarray(volume[box]) for box in chunk_boxes(volume.shape, chunk)]
     payloads = encode_many(chunks, replace(settings, volume=model), device=device)
@@ -132,7 +138,9 @@ def _directions(symmetry: Symmetry) -> list[tuple[int, int, int]]:
     if symmetry.orientation is None and (isinstance(group, Helix) or group.family in "CD"):
         return [(0, 0, 1), (0, 1, 0), (0, 1, 1)]
     # one of each direction and its opposite, and none on an axis of the lattice, where images are equally far
-    return [way for way in product((6, 3, 1, -1, -3, -6), repeat=3) if len(set(map(abs, way))) == 3 and way[0] > 0]
+    return [
+        way for way in product((6, 3, 1, -1, -3, -6), repeat=3) if len(set(map(abs, way))) == 3 and way[0] > 0
+    ]
 
 
 def _fit_unit(

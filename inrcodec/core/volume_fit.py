@@ -306,7 +306,9 @@ def settle(
         error = 0.0
         for chunk in chunks:
             (made,) = fit_chunks(backend, [chunk], fitted)
-            error += made.squared_error(made.fit.quantised, float(made.fit.step[0])) * (made.scale / unit) ** 2
+            error += (
+                made.squared_error(made.fit.quantised, float(made.fit.step[0])) * (made.scale / unit) ** 2
+            )
         spent = error / allowed
         # float32 sums differ a little with their units: what is met by a hair may be missed by one
         if most <= spent <= 1 / _MARGIN:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core.symmetry.groups import RISE_UNIT, UNIT, Helix, Symmetry
+from inrcodec.core.symmetry.groups import RISE_UNIT, Helix, Symmetry
+from inrcodec.core.symmetry.rotations import UNIT
 from inrcodec.core.symmetry.splines import POSITION_BITS
 
 _ONE = 2**POSITION_BITS
