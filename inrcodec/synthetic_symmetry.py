@@ -1,9 +1,9 @@
 """Generated symmetric maps: what a reconstruction with imposed symmetry leaves, without a real map.
 
-An asymmetric unit is filled with protein-like density (and noise), its copies under the group are interpolated
-and summed, and the sum is low-pass filtered. So the map is symmetric to the accuracy of that interpolation, tens
-of decibels, as deposited maps are; no noise is added after. Lengths are in voxels; the packing of atoms takes a
-voxel as 1 A.
+An asymmetric unit is filled with protein-like density (and noise), its copies under the group are
+interpolated and summed, and the sum is low-pass filtered. So the map is symmetric to the accuracy of that
+interpolation, tens of decibels, as deposited maps are; no noise is added after. Lengths are in voxels; the
+packing takes one as 1 A.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ Array = np.ndarray[Any, Any]
 Volume = np.ndarray[Any, np.dtype[np.float32]]
 
 _MARGIN = 5.0  # voxels around the asymmetric unit into which its filtered density reaches
+_BORDER = 8  # voxels around the box of a helix
 _DOMAIN = 28.0  # voxels, over which secondary structure keeps its direction
 _SOLVENT = 0.5  # level of the bulk solvent over the particle's mean density
 
@@ -43,7 +44,7 @@ def symmetric_map(
         resolution: voxels; amplitudes vanish beyond it, with a cosine edge from 0.9 to 1.1 of its frequency.
         b_factor: voxels^2, the fall-off ``exp(-B s^2 / 4)`` of amplitudes with frequency s.
         noise: standard deviation of white noise, as symmetric as the particle, over that of the particle's
-            density, before the filter. It fills the sphere (or, for a helix, the cylinder) that the box holds.
+            density, before the filter. It fills the sphere (for a helix the cylinder) that the box holds.
         taps: voxels along each axis that the interpolation of the copies takes from a grid twice as fine: 2
             (trilinear), 4, 6 or 8.
 
@@ -58,12 +59,15 @@ def symmetric_map(
         raise ValueError(f"size must be at least 16 and resolution at least 2, got {size} and {resolution}")
     rng = np.random.default_rng(seed)
     radius = 0.44 * size
-    moves = _moves(group, size)
-    depth = _depth(group, moves, size)
+    # A helix goes on beyond the box, so that the filter below, which is periodic, leaves no mark at its ends.
+    border = _BORDER if isinstance(group, Helix) else 0
+    full = size + 2 * border
+    moves = _moves(group, full)
+    depth = _depth(group, moves, full)
     unit = _unit(rng, group, depth, radius, resolution, b_factor, noise)
     volume = _copies(group, moves, unit, depth, taps)
-    s = _frequency(size)
-    volume = np.fft.irfftn(np.fft.rfftn(volume) * _band(s, resolution), s=volume.shape, axes=(0, 1, 2))
+    volume = _filtered(volume, _band(_frequency(full), resolution))
+    volume = volume[(slice(border, border + size),) * 3]
     return np.ascontiguousarray(volume / (float(volume.std()) or 1.0), np.float32)
 
 
@@ -124,14 +128,14 @@ def _unit(
     hollow = 0.5 * radius if isinstance(group, PointGroup) and group.family in "TOI" else 0.0
     inside = (depth >= 0) & (distance < np.minimum(outer, size / 2 - 2)) & (distance >= hollow)
     density = pack(rng, np.where(inside, _domains(rng, size), -1), 1.0, resolution)
-    envelope = _filtered(inside.astype(float), np.exp(-2 * (np.pi * 2 * s) ** 2))
+    envelope = _filtered(np.where(inside, 1.0, 0.0), np.exp(-2 * (np.pi * 2 * s) ** 2))
     density -= _SOLVENT * density.sum() / max(int(inside.sum()), 1) * envelope
     density = _filtered(density, np.exp(-b_factor * s**2 / 4) * _band(s, resolution))
-    density /= float(density[inside].std()) if inside.any() else 1.0
+    density /= (float(density[inside].std()) if inside.any() else 0.0) or 1.0
     if noise:
         edge = np.clip((distance - (size / 2 - 6)) / 4, 0, 1)
         cell = (depth >= 0) * (0.5 + 0.5 * np.cos(np.pi * edge))
-        density += _filtered(noise * rng.standard_normal(depth.shape) * cell, _band(s, resolution))
+        density += noise * _filtered(rng.standard_normal(depth.shape) * cell, _band(s, resolution))
     taper = np.clip((depth + _MARGIN) / 2, 0, 1)
     return np.asarray(density * (0.5 - 0.5 * np.cos(np.pi * taper)))
 
@@ -154,7 +158,7 @@ def _copies(
         exact = list(symmetry.operations()[symmetry.lattice()] / UNIT)
         moves = _representatives(moves, exact)
     fine = _finer(unit)
-    support = depth > -_MARGIN
+    support = np.asarray(depth > -_MARGIN)
     low, high = np.flatnonzero(support.any(axis=(1, 2)))[[0, -1]] - centre
     total = np.zeros_like(unit)
     for rotation, shift in moves:
@@ -165,7 +169,7 @@ def _copies(
             y, x = np.meshgrid(*2 * [np.arange(size) - centre], indexing="ij")
             points = np.stack([np.full(y.size, z - shift), y.ravel(), x.ravel()], axis=1) @ rotation + centre
             near = np.rint(points).astype(np.int64)
-            ok = ((near >= 0) & (near < size)).all(axis=1)
+            ok = np.asarray(((near >= 0) & (near < size)).all(axis=1))
             ok[ok] = support[tuple(near[ok].T)]
             total[z + centre].reshape(-1)[ok] += interpolate(fine, 2 * points[ok], taps)
     axis = np.arange(size) - centre
@@ -184,7 +188,7 @@ def _representatives(moves: list[tuple[Array, float]], exact: list[Array]) -> li
 
 
 def _turned(volume: Array, rotation: Array, axis: Array) -> Array:
-    """The volume turned by a rotation of whole entries; the plane that leaves an even box comes back as its first."""
+    """The volume turned by a rotation of whole entries, about the centre and periodically."""
     source = np.rint(rotation).astype(np.int64).T
     order = np.argmax(np.abs(source), axis=1)
     size = len(axis)

@@ -1,8 +1,9 @@
 """The symmetry of a volume: found from the volume alone, or checked and refined where it is known.
 
-From coarse to fine: axes are looked for in all directions on a grid of about 32 voxels an edge, the groups that
-have such axes are tried and refined there, then on a grid of up to 128, then with a sample of the volume's own
-voxels. Helices are refined but not looked for. All arithmetic is floating point; the result is whole numbers.
+From coarse to fine: axes are looked for in all directions on a grid of about 32 voxels an edge, the groups
+that have such axes are tried and refined there, then on a grid of up to 128, then with a sample of the
+volume's own voxels. Helices are refined but not looked for. All arithmetic is floating point; the result is
+whole numbers.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _SNAP = 0.5  # dB that a place of whole or half voxels and whole quarter turns m
 _PREFER_GIVEN = 1.0  # dB that the standard place of a given symmetry may be behind
 _ALIGNED = 3.0  # degrees from an orientation along the lattice, within which that is tried
 _APART = 0.3  # voxels of the coarse level, between centres that are worth a search each
+_FAR = 0.8  # and when the first search found something
 _SMALLEST = 8  # voxels an edge
 _POINTS = {"middle": 4000, "full": 4000, "judge": 5000}
 _COPIES = 10  # operations that judge a large group
@@ -43,8 +45,8 @@ class Detected:
 
     Args:
         symmetry: the group and its place.
-        decibel: 10 log10 of the variance of the represented voxels over the mean squared difference between the
-            volume and its rotated copies, over voxels whose images lie in the box; at most 200. Where all
+        decibel: 10 log10 of the variance of the represented voxels over the mean squared difference between
+            the volume and its rotated copies, over voxels whose images lie in the box; at most 200. Where all
             operations map voxels to voxels it is exact, otherwise from a sample, by interpolation.
     """
 
@@ -104,9 +106,9 @@ def detect(volume: Array, *, progress: Progress | None = None) -> Detected | Non
 def refine(volume: Array, group: PointGroup | Helix) -> Detected:
     """Where a known symmetry lies in a volume, and how well it holds.
 
-    The standard orientation about the voxel ``N // 2`` stays unless another place predicts clearly better. For a
-    helix rise and twist are refined as well, and kept where that predicts no better. Another orientation of T or
-    I that fits better (T222, I1 to I4) is reported as that group.
+    The standard orientation about the voxel ``N // 2`` stays unless another place predicts clearly better.
+    For a helix rise and twist are refined as well, and kept where that predicts no better. Another
+    orientation of T or I that fits better (T222, I1 to I4) is reported as that group.
 
     Args:
         volume: as for :func:`detect`.
@@ -166,13 +168,13 @@ def _centre_of_mass(level: Level) -> Array | None:
 
 
 def _searched_again(coarse: Level, centre: Array, found: list[Candidate]) -> list[Candidate]:
-    """From a centre on the best axis, level with the centre of mass, where that is not where it was sought."""
+    """From a centre on the best axis, level with the centre of mass, where that is elsewhere."""
     place = max(found, key=lambda c: c.decibel).place
     mass = _centre_of_mass(coarse)
     axis = place.turn[:, 0]
     level = axis @ ((centre if mass is None else mass) - place.centre)
     again = place.centre + axis * level
-    if np.abs(again - centre).max() < _APART * coarse.scale.max():
+    if np.abs(again - centre).max() < _FAR * coarse.scale.max():
         return []
     return search.search(coarse, again)
 

@@ -36,19 +36,12 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core.symmetry.rotations import (
-    DECIMAL,
-    UNIT,
-    Axis,
-    about_z,
-    generated,
-    is_rotation,
-    root,
-    rounded,
-)
+from inrcodec.core.symmetry import rotations
+from inrcodec.core.symmetry.rotations import DECIMAL, Axis, about_z, generated, is_rotation, root, rounded
 
 Array = np.ndarray[Any, Any]
 
+UNIT = rotations.UNIT  # rotation matrices are whole numbers of 2**-30
 CENTRE_UNIT = 2**10  # centres are whole numbers of 2**-10 voxel
 RISE_UNIT = 2**20  # rises are whole numbers of 2**-20 voxel
 TURN = 2**32  # twists are whole numbers of 2**-32 turns

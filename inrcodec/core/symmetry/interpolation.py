@@ -19,7 +19,7 @@ def interpolate(volume: Array, points: Array, taps: int) -> Array:
 
     Args:
         volume: ``(z, y, x)``, real, finite; indexed in place, so memory-mapped volumes are not read whole.
-        points: ``(n, 3)`` coordinates ``(z, y, x)`` in voxels; voxels beyond the box count as the nearest inside.
+        points: ``(n, 3)`` coordinates ``(z, y, x)`` in voxels; beyond the box the nearest voxels count.
         taps: 2 for trilinear, 4, 6 or 8 for a Kaiser-windowed sinc.
 
     Returns:
@@ -53,7 +53,7 @@ def _batch(volume: Array, points: Array, table: Array, taps: int) -> Array:
 
 @cache
 def _weights(taps: int) -> Array:
-    """Weights ``(steps + 1, taps)`` of the voxels around a point, for each fraction of a voxel; they sum to 1."""
+    """Weights ``(steps + 1, taps)`` of voxels around a point, by its fraction of a voxel; they sum to 1."""
     fraction = np.arange(_STEPS + 1)[:, None] / _STEPS
     if taps == 2:
         return np.concatenate([1 - fraction, fraction], axis=1)

@@ -1,4 +1,4 @@
-"""A volume at several resolutions, for the search of its symmetry: coarse ones are fast, and see the large first."""
+"""A volume at several resolutions, for the search of its symmetry: coarse ones are fast."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def levels(volume: Array) -> tuple[Level, Level, Level]:
 
 
 def represented(volume: Array) -> Array | None:
-    """Which voxels are no background: not equal to the one value that many voxels have. None if there is none."""
+    """Which voxels are no background, the one value that many voxels have; None if there is no such value."""
     flat = volume.reshape(-1)
     sample = flat[:: max(1, flat.size // 100_000) | 1]
     values, counts = np.unique(sample, return_counts=True)
@@ -91,7 +91,7 @@ def _binned(volume: Array, factor: int) -> Array:
 
 
 def _cropped(volume: Array, shape: Sequence[int]) -> Array:
-    """The volume on a coarser grid, by its lowest frequencies, blurred so that linear interpolation is good."""
+    """The volume's lowest frequencies on a coarser grid, blurred so that linear interpolation is good."""
     volume = volume - volume.mean(dtype=np.float64)
     for axis, n in enumerate(shape):
         spectrum = np.fft.rfft(volume, axis=axis)

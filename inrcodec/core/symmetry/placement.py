@@ -1,4 +1,4 @@
-"""Where a group lies in a volume: the mismatch of its copies, and the orientation and centre of least mismatch."""
+"""Where a group lies in a volume: the orientation and centre at which its copies differ least."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Place:
 
 
 def sample(level: Level, centre: Array, radius: float, count: int, allowed: Array | None = None) -> Array:
-    """Random voxels ``(n, 3)`` of a level within a sphere, in full voxels; ``allowed`` is a mask over the level."""
+    """Random voxels ``(n, 3)`` of a level in a sphere, in full voxels; ``allowed`` masks the level."""
     rng = np.random.default_rng(0)
     kept = np.zeros((0, 3))
     for _ in range(40):
@@ -52,10 +52,11 @@ def moved(points: Array, place: Place, rotations: Array, shifts: Array | None = 
 def decibel(
     level: Level, points: Array, place: Place, rotations: Array, taps: int, shifts: Array | None = None
 ) -> float:
-    """10 log10 of the points' variance over the mean squared difference to their images that are in the box."""
+    """10 log10 of the points' variance over the mean squared difference to their images in the box."""
     own = interpolate(level.volume, level.own(points), taps)
     images = level.own(moved(points, place, rotations, shifts))
-    inside = ((images >= 0) & (images <= np.array(level.volume.shape) - 1)).all(axis=2)
+    edge = taps // 2 - 1  # so that all voxels that the interpolation takes are in the box
+    inside = ((images >= edge) & (images <= np.array(level.volume.shape) - 1 - edge)).all(axis=2)
     if not inside.any():
         return 0.0
     copies = interpolate(level.volume, images[inside], taps)
@@ -83,7 +84,7 @@ def improved(level: Level, points: Array, place: Place, rotations: Array, taps: 
         offset = points - place.centre
         images = np.einsum("oij,nj->oni", turned, offset)
         residual, slope = _slopes(level, images + place.centre, own, taps)
-        # An image q = M d + c moves by w x M d - M (w x d) when Q is turned by w, by (1 - M) e with the centre.
+        # An image M d + c moves by w x M d - M (w x d) when Q turns by w, by (1 - M) e with the centre.
         by_turn = -np.einsum("oni,onij->onj", slope, _cross(images))
         by_turn += np.einsum("oni,oij,njk->onk", slope, turned, _cross(offset))
         by_centre = slope - np.einsum("oni,oij->onj", slope, turned)
@@ -103,7 +104,7 @@ def improved(level: Level, points: Array, place: Place, rotations: Array, taps: 
 def improved_helix(
     level: Level, points: Array, helix: Helix, centre: Array, taps: int
 ) -> tuple[Helix, Array]:
-    """Rise, twist and axis (its place, not its direction) of least mismatch nearby, from near to far copies."""
+    """Rise, twist and the axis's place (not its direction) of least mismatch nearby, near copies first."""
     numbers = np.array([helix.rise / RISE_UNIT, 2 * np.pi * helix.twist / TURN, *centre[1:]])
     length = float(np.sqrt(((points - centre)[:, 1:] ** 2).sum(axis=1).mean())) or 1.0
     own = interpolate(level.volume, level.own(points), taps)
@@ -173,7 +174,7 @@ def exact_decibel(volume: Array, symmetry: Symmetry, allowed: Array | None, voxe
 def _image(
     volume: Array, rotation: Array, start: Array, shape: Sequence[int]
 ) -> tuple[Array, tuple[slice, slice]]:
-    """Where a section's voxels (0, y, x) go, from ``start`` on: a view of the volume, and which voxels are in it."""
+    """Where a section's voxels go, the first to ``start``: a view of the volume, and which are inside."""
     index: list[Any] = list(start)
     region = [slice(0, n) for n in shape]
     axes = [int(np.argmax(np.abs(rotation[:, a]))) for a in (1, 2)]

@@ -1,7 +1,7 @@
 """How well a volume agrees with itself when turned about an axis, for all folds at once.
 
-Around an axis the density is a function of the angle on each of many circles. n-fold symmetry leaves only every
-n-th of its Fourier coefficients, so one transform tells how well each n holds.
+Around an axis the density is a function of the angle on each of many circles. n-fold symmetry leaves only
+every n-th of its Fourier coefficients, so one transform tells how well each n holds.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Axis:
 
     Args:
         direction: unit vector ``(z, y, x)``.
-        gain: decibels by n-fold turns predict the volume better than other turns about this axis, for n from 0
-            to ``MAX_FOLD`` (0 for n below 2).
+        gain: decibels by which n-fold turns predict the volume better than other turns about this axis, for n
+            from 0 to ``MAX_FOLD`` (0 for n below 2).
         angular: share of the variance that depends on the angle at all.
     """
 
@@ -66,7 +66,7 @@ def scan(level: Level, centre: Array, direction: Array, radius: float, rough: bo
 
 
 def directions() -> Array:
-    """Unit vectors ``(n, 3)`` that cover half the sphere evenly, those along the lattice's axes and diagonals first."""
+    """Unit vectors ``(n, 3)`` that cover half the sphere evenly, after the lattice's axes and diagonals."""
     lattice = [
         [1, 0, 0],
         [0, 1, 0],

@@ -103,7 +103,11 @@ def _axes(level: Level, centre: Array, radius: float, points: Array) -> list[tup
         if axis.gain.max() > _GAIN and axis.angular > _ANGULAR:
             refined.append((axis, place))
     refined.sort(key=lambda pair: _merit(pair[0]), reverse=True)
-    return refined
+    distinct: list[tuple[scan.Axis, Place]] = []
+    for axis, place in refined:  # several directions may have led to one axis
+        if all(abs(axis.direction @ other.direction) < _NEAR for other, _ in distinct):
+            distinct.append((axis, place))
+    return distinct
 
 
 def _meeting(places: list[Place], centre: Array) -> Array:
