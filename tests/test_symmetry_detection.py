@@ -221,7 +221,7 @@ def test_a_helix_is_refined() -> None:
     assert refined.decibel > refine(np.flip(volume, 1), exact).decibel + 10  # the other hand
 
 
-sampled = settings(derandomize=True, deadline=None, max_examples=15)
+sampled = settings(derandomize=True, deadline=None, max_examples=10)
 
 
 @sampled

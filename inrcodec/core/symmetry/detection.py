@@ -32,7 +32,6 @@ _SNAP = 0.5  # dB that a place of whole or half voxels and whole quarter turns m
 _PREFER_GIVEN = 1.0  # dB that the standard place of a given symmetry may be behind
 _ALIGNED = 3.0  # degrees from an orientation along the lattice, within which that is tried
 _APART = 0.3  # voxels of the coarse level, between centres that are worth a search each
-_FAR = 0.8  # and when the first search found something
 _SMALLEST = 8  # voxels an edge
 _POINTS = {"middle": 4000, "full": 4000, "judge": 5000}
 _COPIES = 10  # operations that judge a large group
@@ -174,9 +173,9 @@ def _searched_again(coarse: Level, centre: Array, found: list[Candidate]) -> lis
     axis = place.turn[:, 0]
     level = axis @ ((centre if mass is None else mass) - place.centre)
     again = place.centre + axis * level
-    if np.abs(again - centre).max() < _FAR * coarse.scale.max():
+    if np.abs(again - centre).max() < _APART * coarse.scale.max():
         return []
-    return search.search(coarse, again)
+    return search.about(coarse, Place(place.turn, again))
 
 
 def _refined(level: Level, candidate: Candidate, points: int, taps: int) -> Candidate:

@@ -64,24 +64,50 @@ def search(level: Level, centre: Array, only: PointGroup | None = None) -> list[
         centre: ``(z, y, x)``.
         only: look for this group alone.
     """
-    shape = np.array(level.volume.shape) * level.scale
-    radius = float(min(level.radius, centre.min(), (shape - centre).min()) * 0.95)
-    if radius < 3 * level.scale.max():
+    radius, points = _sphere(level, centre)
+    if not len(points):
         return []
-    points = placement.sample(level, centre, radius, _POINTS)
     candidates: list[Candidate] = []
     axes = _axes(level, centre, radius, points)
     meeting = _meeting([place for _, place in axes], centre)
     for axis, place in axes[:_PRIMARY]:
-        best = min(_PLENTY, float(axis.gain.max()))
-        folds = [n for n in range(2, scan.MAX_FOLD + 1) if axis.gain[n] > max(_GAIN, best - _BEHIND)]
-        for group, fold in _groups(folds):
-            if only is None or (group.family == only.family and group.n in (0, only.n)):
-                at = place if group.family == "C" else Place(place.turn, meeting)
-                candidates.append(_placed(level, points, group, fold, at))
+        candidates += _having(level, points, axis, place, meeting, only)
         if any(c.group.family != "C" and c.decibel > _CLEAR for c in candidates):
             break
     return [c for c in candidates if c.decibel > _WEAKEST]
+
+
+def about(level: Level, axis: Place) -> list[Candidate]:
+    """Groups that may hold about a known axis and a centre on it."""
+    radius, points = _sphere(level, axis.centre)
+    if not len(points):
+        return []
+    scanned = scan.scan(level, axis.centre, axis.turn[:, 0], radius)
+    candidates = _having(level, points, scanned, axis, axis.centre, None)
+    return [c for c in candidates if c.decibel > _WEAKEST]
+
+
+def _sphere(level: Level, centre: Array) -> tuple[float, Array]:
+    """Radius of the sphere about a centre that the box holds, and voxels in it; none if it is too small."""
+    shape = np.array(level.volume.shape) * level.scale
+    radius = float(min(level.radius, centre.min(), (shape - centre).min()) * 0.95)
+    if radius < 3 * level.scale.max():
+        return radius, np.zeros((0, 3))
+    return radius, placement.sample(level, centre, radius, _POINTS)
+
+
+def _having(
+    level: Level, points: Array, axis: scan.Axis, place: Place, meeting: Array, only: PointGroup | None
+) -> list[Candidate]:
+    """Groups that have such an axis; those with several meet in a known point."""
+    best = min(_PLENTY, float(axis.gain.max()))
+    folds = [n for n in range(2, scan.MAX_FOLD + 1) if axis.gain[n] > max(_GAIN, best - _BEHIND)]
+    candidates = []
+    for group, fold in _groups(folds):
+        if only is None or (group.family == only.family and group.n in (0, only.n)):
+            at = place if group.family == "C" else Place(place.turn, meeting)
+            candidates.append(_placed(level, points, group, fold, at))
+    return candidates
 
 
 def _axes(level: Level, centre: Array, radius: float, points: Array) -> list[tuple[scan.Axis, Place]]:
