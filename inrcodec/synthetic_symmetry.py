@@ -123,7 +123,7 @@ def _unit(
     distance = across + 0 * z if isinstance(group, Helix) else np.sqrt(across**2 + z * z)
     s = _frequency(size)
     # An irregular outline, and for the large shells of T, O and I a hollow inside.
-    bumps = _filtered(rng.standard_normal(depth.shape), np.exp(-((s * size / 6) ** 2)))
+    bumps = _filtered(rng.standard_normal((size,) * 3), np.exp(-((s * size / 6) ** 2)))
     outer = radius * (0.7 if isinstance(group, Helix) else 1.0) * (0.9 + 0.06 * bumps / float(bumps.std()))
     hollow = 0.5 * radius if isinstance(group, PointGroup) and group.family in "TOI" else 0.0
     inside = (depth >= 0) & (distance < np.minimum(outer, size / 2 - 2)) & (distance >= hollow)
