@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class Prepared:
         scale: standard deviation of the represented voxels, density units.
         threshold: whether a mask of voxels must be stored, as the background comes from a threshold or lies
             far from all density.
+        known: what was worked out of the chunk before, by whoever did.
     """
 
     chunk: Array
@@ -45,6 +46,7 @@ class Prepared:
     offset: float
     scale: float
     threshold: bool
+    known: dict[str, Any] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from inrcodec.core.block_search import descend_blocks
 from inrcodec.core.choices import Choice
 from inrcodec.core.encoder import encode_many, encoding_backend
 from inrcodec.core.fitting import Voxels
+from inrcodec.core.occupancy import coarsen
 from inrcodec.core.prepare import Prepared, prepare
 from inrcodec.core.presets import EFFORTS, Preset
 from inrcodec.core.prior import prior
@@ -22,7 +23,7 @@ from inrcodec.core.shell_loop import fit_fsc
 from inrcodec.core.symmetry.asymmetric_unit import find_unit
 from inrcodec.core.symmetry.detection import Detected
 from inrcodec.core.symmetry.fitting import unit_voxels
-from inrcodec.core.symmetry.groups import Helix, Symmetry
+from inrcodec.core.symmetry.groups import CENTRE_UNIT, Helix, Symmetry
 from inrcodec.core.symmetry.images import Images
 from inrcodec.core.symmetry.model import SymmetryModel
 from inrcodec.core.volume import VolumeModel, short_step
@@ -31,6 +32,9 @@ from inrcodec.core.volume_sample import Part, allowed_error, chunk_boxes
 from inrcodec.core.volume_training import Progress, block_choice, filled_score
 
 _CHUNK = 64  # voxels a side of the chunks that the volume would be written in without symmetry
+_COARSE = 48  # voxels a side of the grid that an asymmetric unit is placed on
+_BLOCK = 10  # voxels: a usual block length
+_NOTHING = 0.01  # of the error that the step leaves: density that needs no symmetry
 _RATIO_TURNS = 6
 _NEAR = 0.01  # of the bytes asked for: enough
 
@@ -85,7 +89,7 @@ def fit_symmetric_volume(
     ready = prepare(np.ascontiguousarray(volume), settings.threshold)
     if ready is None:
         return plain
-    model = fitted(_placed(detected.symmetry, ready), lambda f: report(0.5 + 0.4 * f))
+    model = fitted(placed(detected.symmetry, ready, plain.step), lambda f: report(0.5 + 0.4 * f))
     report(0.9)
     name = detected.symmetry.group.symbol
     bytes_ = {
@@ -121,26 +125,57 @@ def _nbytes(
     return sum(map(len, payloads)) + len(json.dumps(model.to_config()))
 
 
-def _placed(symmetry: Symmetry, ready: Prepared) -> SymmetryModel:
-    """The asymmetric unit whose box is smallest, of those in a few directions."""
+def placed(symmetry: Symmetry, ready: Prepared, step: float) -> SymmetryModel:
+    """Where the asymmetric unit is best taken: the radius and the direction that leave the least to code.
+
+    Args:
+        symmetry: of the volume.
+        ready: the volume.
+        step: quantiser step in density units, by which density far out counts as none.
+    """
     d, h, w = ready.chunk.shape
     represented = np.zeros((d, h, w), bool)
     represented[ready.box] = True
+    radius = _radius(symmetry, ready, step)
+    # where it lies shows on a coarse grid as well
+    factor = -(-max(d, h, w) // _COARSE)
+    some = represented[::factor, ::factor, ::factor]
+    z, y, x = (c // factor for c in symmetry.centre)
+    group = symmetry.group
+    if isinstance(group, Helix):
+        group = replace(group, rise=max(1, group.rise // factor))
+    coarse = Symmetry(group, (z, y, x), symmetry.orientation)
+    within = None if radius is None else -(-radius // factor)
+    cell = max(1, round(_BLOCK / factor))
     sizes = {}
     for direction in _directions(symmetry):
-        _, mask = find_unit(Images(symmetry, direction), represented)
-        sizes[direction] = mask.size
-    return SymmetryModel(symmetry, min(sizes, key=lambda way: sizes[way]), (d, h, w))
+        _, mask = find_unit(Images(coarse, direction, within), some)
+        sizes[direction] = int(np.count_nonzero(coarsen(mask, cell)))
+    return SymmetryModel(symmetry, min(sizes, key=lambda way: sizes[way]), (d, h, w), radius)
+
+
+def _radius(symmetry: Symmetry, ready: Prepared, step: float) -> int | None:
+    """The least radius beyond which there is next to no density; None where there is some everywhere."""
+    square = [
+        (np.arange(n) - c / CENTRE_UNIT) ** 2 for n, c in zip(ready.chunk.shape, symmetry.centre, strict=True)
+    ]
+    if Images(symmetry, (0, 0, 1)).axial:
+        square[0] = np.zeros_like(square[0])
+    z, y, x = (a[s] for a, s in zip(square, ready.box, strict=True))
+    distance = np.ceil(np.sqrt(z[:, None, None] + y[:, None] + x)).astype(np.int64)
+    energy = np.bincount(distance.ravel(), weights=((ready.values - ready.offset) ** 2).ravel())
+    beyond = energy.sum() - energy.cumsum()
+    radius = int(np.flatnonzero(beyond <= _NOTHING * ready.values.size * step**2 / 12)[0])
+    return radius if radius < distance.max() else None
 
 
 def _directions(symmetry: Symmetry) -> list[tuple[int, int, int]]:
     group = symmetry.group
     if symmetry.orientation is None and (isinstance(group, Helix) or group.family in "CD"):
         return [(0, 0, 1), (0, 1, 0), (0, 1, 1)]
-    # one of each direction and its opposite, and none on an axis of the lattice, where images are equally far
-    return [
-        way for way in product((6, 3, 1, -1, -3, -6), repeat=3) if len(set(map(abs, way))) == 3 and way[0] > 0
-    ]
+    # near the axes and between them, with no two lengths equal: images would be equally far along the lattice
+    ways = [way for lengths in ((6, 3, 1), (20, 5, 2)) for way in permutations(lengths)]
+    return [(z, sy * y, sx * x) for z, y, x in ways for sy, sx in product((1, -1), repeat=2)]
 
 
 def _fit_unit(

@@ -11,10 +11,10 @@ from inrcodec.core.symmetry.groups import Helix
 from inrcodec.core.symmetry.images import Images
 from inrcodec.core.symmetry.prediction import Spans, distinct
 from inrcodec.core.symmetry.rotations import UNIT
-from inrcodec.core.symmetry.sampling import Sampler
+from inrcodec.core.symmetry.sampling import Sampler, spans_needed
 from inrcodec.core.symmetry.splines import POSITION_BITS
 
-MARGIN = 3  # voxels around the asymmetric unit that interpolation inside it depends on
+MARGIN = 0  # voxels around the asymmetric unit that interpolation inside it depends on
 _ONE = 2**POSITION_BITS
 _LARGEST = 2.0**28  # whole numbers that densities are scaled to
 
@@ -65,7 +65,7 @@ def _marked(images: Images, represented: Array) -> tuple[tuple[int, ...], Array]
         marks = np.zeros(shape, bool)
         for part in parts:
             for plane, z in zip(part.planes.tolist(), part.z.tolist(), strict=True):
-                held = represented[plane].ravel()
+                held = represented[plane].ravel()[part.columns]
                 if not held.any():
                     continue
                 flat = np.zeros(shape[1] * shape[2], bool)
@@ -75,8 +75,9 @@ def _marked(images: Images, represented: Array) -> tuple[tuple[int, ...], Array]
                     marks[corner - low[0]] |= flat.reshape(shape[1:])
         return tuple(low), marks
     origin, box, wanted, table = distinct(images, whole)
-    held = np.zeros(int(np.prod(box)), bool)
+    held = np.zeros(int(np.prod(box)) + 1, bool)
     held[table[represented]] = True
+    held = held[:-1]
     if not images.axes:
         return origin, held.reshape(box)
     wanted = np.flatnonzero(held)
@@ -111,59 +112,98 @@ def average(images: Images, volume: Array, spans: Spans, care: Array) -> tuple[A
         Densities of the box, 0 where no copy is, and a mask of the voxels that matter and have a copy.
     """
     unit = max(float(np.abs(volume).max()), 1e-300) / _LARGEST
-    whole = tuple((0, n) for n in volume.shape)
-    values = np.rint(volume / unit)
-    z, y, x = (np.arange(a, b, dtype=np.int64) << POSITION_BITS for a, b in spans)
-    sampler = Sampler(values, (0, 0, 0), (whole[0], whole[1], whole[2]), images.axes)
-    if images.axial:
-        total, count = _axial_sums(images, sampler, z, y, x)
-    else:
-        total, count = _general_sums(images, sampler, care, [a for a, _ in spans])
+    total, count = (_axial_sums if images.axial else _general_sums)(images, volume / unit, spans, care)
     mean = np.where(count > 0, total / np.maximum(count, 1), 0.0) * unit
     return mean, care & (count > 0)
 
 
-def _axial_sums(images: Images, sampler: Sampler, z: Array, y: Array, x: Array) -> tuple[Array, Array]:
+def _axial_sums(images: Images, volume: Array, spans: Spans, care: Array) -> tuple[Array, Array]:
     cz, cy, cx = images.symmetry.centre
-    shape = (len(z), len(y), len(x))
-    ry, rx = (a.ravel() for a in np.meshgrid(y - cy, x - cx, indexing="ij"))
-    total, count = np.zeros(shape), np.zeros(shape)
-    for matrix, shift in _axial_copies(images, z, sampler.values.shape[0]):
+    z, y, x = (np.arange(a, b, dtype=np.int64) << POSITION_BITS for a, b in spans)
+    columns = np.flatnonzero(care.any(axis=0))
+    ry, rx = (a.ravel()[columns] for a in np.meshgrid(y - cy, x - cx, indexing="ij"))
+    total, count = np.zeros((len(z), care[0].size)), np.zeros((len(z), care[0].size))
+    for matrix, shift in _axial_copies(images, z - cz, volume.shape[0]):
         pz = (z - cz) * (int(matrix[0, 0]) // UNIT) + cz + shift
         py = ((matrix[1, 1] * ry + matrix[1, 2] * rx + UNIT // 2) >> 30) + cy
         px = ((matrix[2, 1] * ry + matrix[2, 2] * rx + UNIT // 2) >> 30) + cx
-        total += sampler.columns(pz, py, px).reshape(shape)
-        inside = (sampler.covered(1, py) & sampler.covered(2, px)).reshape(shape[1:])
-        count += sampler.covered(0, pz)[:, None, None] & inside
-    return total, count
+        sampler = _part(volume, pz, py, px, images.axes)
+        if sampler is not None:
+            total[:, columns] += sampler.columns(pz, py, px)
+            inside = sampler.covered(1, py) & sampler.covered(2, px)
+            count[:, columns] += sampler.covered(0, pz)[:, None] & inside
+    return total.reshape(care.shape), count.reshape(care.shape)
+
+
+def _part(volume: Array, z: Array, y: Array, x: Array, axes: tuple[int, ...]) -> Sampler | None:
+    """A sampler of the part of a volume that some positions need."""
+    low, high = (np.array([f(a) for a in (z, y, x)]) for f in (np.min, np.max))
+    d, h, w = ((0, n) for n in volume.shape)
+    spans = spans_needed(low, high, (d, h, w), axes)
+    if spans is None:
+        return None
+    part = volume[tuple(slice(a, b) for a, b in spans)]
+    return Sampler(np.rint(part), (spans[0][0], spans[1][0], spans[2][0]), (d, h, w), axes)
 
 
 def _axial_copies(images: Images, z: Array, depth: int) -> Iterator[tuple[Array, int]]:
-    """Operations from the asymmetric unit to all of its copies: a matrix and a shift along z."""
+    """Operations from the asymmetric unit to all of its copies: a matrix and a shift along z.
+
+    ``z`` are positions of the asymmetric unit from the centre, ``depth`` is the volume's.
+    """
     group = images.symmetry.group
     if not isinstance(group, Helix):
         for matrix in group.operations():
             yield matrix, 0
         return
     finer = 2**10  # units of a rise in one of a position
-    first = -(-(-int(z.max()) * finer) // group.rise)
-    last = ((depth << POSITION_BITS) * finer - int(z.min()) * finer) // group.rise
-    for k in range(first, last + 1):
+    down = images.symmetry.centre[0] + int(z.max())
+    up = (depth << POSITION_BITS) - images.symmetry.centre[0] - int(z.min())
+    for k in range(-(down * finer // group.rise), up * finer // group.rise + 1):
         for j in range(group.n):
             yield group.rotation(k, j), (k * group.rise + finer // 2) // finer
 
 
-def _general_sums(images: Images, sampler: Sampler, care: Array, starts: list[int]) -> tuple[Array, Array]:
+def _general_sums(images: Images, volume: Array, spans: Spans, care: Array) -> tuple[Array, Array]:
     total, count = np.zeros(care.shape), np.zeros(care.shape)
     at = np.nonzero(care)
-    offsets = [
-        ((a + s) << POSITION_BITS) - c for a, s, c in zip(at, starts, images.symmetry.centre, strict=True)
-    ]
-    for matrix in images.operations:
+    centre = images.symmetry.centre
+    offsets = [((a + s) << POSITION_BITS) - c for a, (s, _), c in zip(at, spans, centre, strict=True)]
+    volume = _lattice_mean(images, volume)
+    for matrix in _cosets(images):
         z, y, x = (
-            ((sum(int(m) * r for m, r in zip(row, offsets, strict=True)) + UNIT // 2) >> 30) + c
-            for row, c in zip(matrix, images.symmetry.centre, strict=True)
+            ((np.sum([int(m) * r for m, r in zip(row, offsets, strict=True)], axis=0) + UNIT // 2) >> 30) + c
+            for row, c in zip(matrix, centre, strict=True)
         )
-        total[at] += sampler.points(z, y, x)
-        count[at] += sampler.covered(0, z) & sampler.covered(1, y) & sampler.covered(2, x)
+        sampler = _part(volume, z, y, x, images.axes)
+        if sampler is not None:
+            total[at] += sampler.points(z, y, x)
+            count[at] += sampler.covered(0, z) & sampler.covered(1, y) & sampler.covered(2, x)
     return total, count
+
+
+def _lattice_mean(images: Images, volume: Array) -> Array:
+    """The mean over those operations that map voxels to voxels, of what lies in the volume."""
+    total, count = np.zeros(volume.shape), np.zeros(volume.shape)
+    grid = [a.astype(np.int64) for a in np.ix_(*(np.arange(n) for n in volume.shape))]
+    offsets = [(a << POSITION_BITS) - c for a, c in zip(grid, images.symmetry.centre, strict=True)]
+    for matrix in images.lattice:
+        index, inside = [], np.ones((1, 1, 1), bool)
+        for row, c, n in zip(matrix, images.symmetry.centre, volume.shape, strict=True):
+            axis = int(np.flatnonzero(row)[0])
+            moved = (int(row[axis]) * offsets[axis] + c) >> POSITION_BITS
+            inside = inside & (moved >= 0) & (moved < n)
+            index.append(np.clip(moved, 0, n - 1))
+        total += np.where(inside, volume[tuple(index)], 0.0)
+        count += inside
+    return total / count
+
+
+def _cosets(images: Images) -> list[Array]:
+    """Operations that with those of the lattice before them make up the group."""
+    chosen: list[Array] = []
+    for operation in images.operations:
+        made = (matrix @ other for matrix in images.lattice for other in chosen)
+        if all(np.abs(operation - product).max() > UNIT >> 10 for product in made):
+            chosen.append(operation)
+    return chosen

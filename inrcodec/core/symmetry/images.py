@@ -31,11 +31,13 @@ class Columns:
 
     Attributes:
         planes: indices in the region of the planes.
+        columns: indices in a plane, in C order, of the columns that have images.
         z: (planes,) positions.
-        y, x: (columns of a plane,) positions, in C order.
+        y, x: (columns,) positions.
     """
 
     planes: Array
+    columns: Array
     z: Array
     y: Array
     x: Array
@@ -48,10 +50,13 @@ class Images:
     Attributes:
         symmetry: the group and its place.
         direction: (3,) whole numbers along z, y, x, the direction of the asymmetric unit.
+        radius: voxels further than this from the centre (from the axis, of axial groups) have no image; None is
+            no limit.
     """
 
     symmetry: Symmetry
     direction: tuple[int, int, int]
+    radius: int | None = None
 
     @cached_property
     def axial(self) -> bool:
@@ -81,15 +86,25 @@ class Images:
         plane = () if self.symmetry.lattice().all() else (1, 2)
         return (0, *plane) if flips else plane
 
+    def inside(self, square: Array) -> Array:
+        """Which squared distances from centre or axis are within the radius."""
+        if self.radius is None:
+            return np.ones(np.shape(square), bool)
+        return np.asarray(square <= (self.radius * _ONE) ** 2)
+
     def columns(self, region: Box) -> Iterator[Columns]:
         """Images of a region's voxels, for axial groups."""
         group = self.symmetry.group
+        cz = self.symmetry.centre[0]
         z, y, x = (
             np.arange(s.start, s.stop, dtype=np.int64) * _ONE - c
             for s, c in zip(region, self.symmetry.centre, strict=True)
         )
-        cz, cy, cx = self.symmetry.centre
         ry, rx = (a.ravel() for a in np.meshgrid(y, x, indexing="ij"))
+        columns = np.flatnonzero(self.inside(ry * ry + rx * rx))
+        if not columns.size:
+            return
+        ry, rx = ry[columns], rx[columns]
         if isinstance(group, Helix):
             rise = group.rise
             copy = (2 * _RISE_SHIFT * z + rise) // (2 * rise)
@@ -97,7 +112,7 @@ class Images:
                 planes = np.flatnonzero(copy == k)
                 moved = z[planes] - (k * rise + _RISE_SHIFT // 2) // _RISE_SHIFT
                 turned = np.stack([group.rotation(-k, j) for j in range(group.n)])
-                yield Columns(planes, moved + cz, *self._in_plane(turned, ry, rx))
+                yield Columns(planes, columns, moved + cz, *self._in_plane(turned, ry, rx))
             return
         turned = group.operations()[: group.n]
         below = z < 0 if group.family == "D" else np.zeros(len(z), bool)
@@ -105,7 +120,7 @@ class Images:
             planes = np.flatnonzero(below == flipped)
             if planes.size:
                 sign = -1 if flipped else 1
-                yield Columns(planes, sign * z[planes] + cz, *self._in_plane(turned, sign * ry, rx))
+                yield Columns(planes, columns, sign * z[planes] + cz, *self._in_plane(turned, sign * ry, rx))
 
     def _in_plane(self, turned: Array, ry: Array, rx: Array) -> tuple[Array, Array]:
         """Positions of the images furthest in the direction, of offsets from the axis turned about it."""

@@ -9,7 +9,7 @@ from typing import Any
 from inrcodec.core.symmetry.groups import Helix, Symmetry, parse_symmetry
 from inrcodec.core.symmetry.images import Images
 
-_KEYS = frozenset({"group", "shape", "centre", "orientation", "direction"})
+_KEYS = frozenset({"group", "shape", "centre", "orientation", "direction", "radius"})
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class SymmetryModel:
         symmetry: the group and its place.
         direction: (3,) along z, y, x, from -127 to 127, of the asymmetric unit.
         shape: (d, h, w) of the volume, which is one chunk.
+        radius: voxels from the centre, or from the axis of C, D and helices, beyond which symmetry predicts nothing;
+            None is no limit.
 
     Raises:
         ValueError: a direction out of range or a helix whose axis is not z.
@@ -30,6 +32,7 @@ class SymmetryModel:
     symmetry: Symmetry
     direction: tuple[int, int, int]
     shape: tuple[int, int, int]
+    radius: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.direction) != 3 or not any(self.direction) or max(map(abs, self.direction)) > 127:
@@ -40,7 +43,7 @@ class SymmetryModel:
     @cached_property
     def images(self) -> Images:
         """Of the volume's voxels in the asymmetric unit."""
-        return Images(self.symmetry, self.direction)
+        return Images(self.symmetry, self.direction, self.radius)
 
     def to_config(self) -> dict[str, Any]:
         """Plain JSON; what is standard is left out."""
@@ -54,6 +57,8 @@ class SymmetryModel:
             config["centre"] = list(symmetry.centre)
         if symmetry.orientation is not None:
             config["orientation"] = list(symmetry.orientation)
+        if self.radius is not None:
+            config["radius"] = self.radius
         return config
 
     @classmethod
@@ -73,4 +78,6 @@ class SymmetryModel:
         turned = config.get("orientation")
         orientation = None if turned is None else tuple(int(q) for q in turned)
         dz, dy, dx = (int(c) for c in config["direction"])
-        return cls(Symmetry(group, (cz, cy, cx), orientation), (dz, dy, dx), (d, h, w))
+        radius = config.get("radius")
+        place = Symmetry(group, (cz, cy, cx), orientation)
+        return cls(place, (dz, dy, dx), (d, h, w), None if radius is None else int(radius))

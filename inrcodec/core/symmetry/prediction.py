@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from inrcodec.core.symmetry.splines import POSITION_BITS
 
 Array = np.ndarray[Any, Any]
 Spans = tuple[Span, Span, Span]
+Corner = tuple[int, int, int]
 Values = Callable[[Spans], Array]
 
 
@@ -34,15 +36,16 @@ def predict(images: Images, field: Spans, values: Values, region: Box) -> Array:
 
 def _axial(images: Images, field: Spans, values: Values, region: Box) -> Array:
     parts = list(images.columns(region))
-    low = np.min([[p.z.min(), p.y.min(), p.x.min()] for p in parts], axis=0)
-    high = np.max([[p.z.max(), p.y.max(), p.x.max()] for p in parts], axis=0)
     depth, height, width = (s.stop - s.start for s in region)
-    sampler = _sampler(images, field, values, low, high)
-    out = np.zeros((depth, height, width))
-    if sampler is not None:
-        for part in parts:
-            out[part.planes] = sampler.columns(part.z, part.y, part.x).reshape(-1, height, width)
-    return out
+    out = np.zeros((depth, height * width))
+    if parts:
+        low = np.min([[p.z.min(), p.y.min(), p.x.min()] for p in parts], axis=0)
+        high = np.max([[p.z.max(), p.y.max(), p.x.max()] for p in parts], axis=0)
+        sampler = _sampler(images, field, values, low, high)
+        if sampler is not None:
+            for part in parts:
+                out[np.ix_(part.planes, part.columns)] = sampler.columns(part.z, part.y, part.x)
+    return out.reshape(depth, height, width)
 
 
 def _sampler(images: Images, field: Spans, values: Values, low: Array, high: Array) -> Sampler | None:
@@ -55,42 +58,41 @@ def _sampler(images: Images, field: Spans, values: Values, low: Array, high: Arr
 
 def _general(images: Images, field: Spans, values: Values, region: Box) -> Array:
     origin, shape, wanted, table = distinct(images, region)
-    if not images.axes:
-        low = np.array(origin) << POSITION_BITS
-        high = low + ((np.array(shape) - 1) << POSITION_BITS)
+    sampled = np.zeros(prod(shape) + 1)
+    if wanted.size:
+        z, y, x = (a + o for a, o in zip(np.unravel_index(wanted, shape), origin, strict=True))
+        if images.axes:
+            z, y, x = images.between(z, y, x)
+        else:
+            z, y, x = z << POSITION_BITS, y << POSITION_BITS, x << POSITION_BITS
+        low, high = (np.array([f(a) for a in (z, y, x)]) for f in (np.min, np.max))
         sampler = _sampler(images, field, values, low, high)
-        if sampler is None:
-            return np.zeros([s.stop - s.start for s in region])
-        z, y, x = (
-            np.arange(n, dtype=np.int64) + a << POSITION_BITS for n, a in zip(shape, origin, strict=True)
-        )
-        plane = np.meshgrid(y, x, indexing="ij")
-        return sampler.columns(z, plane[0].ravel(), plane[1].ravel()).reshape(-1)[table]
-    z, y, x = (a + o for a, o in zip(np.unravel_index(wanted, shape), origin, strict=True))
-    z, y, x = images.between(z, y, x)
-    sampled = np.zeros(shape)
-    low = np.array([z.min(), y.min(), x.min()])
-    high = np.array([z.max(), y.max(), x.max()])
-    sampler = _sampler(images, field, values, low, high)
-    if sampler is not None:
-        sampled.reshape(-1)[wanted] = sampler.points(z, y, x)
-    return sampled.reshape(-1)[table]
+        if sampler is not None:
+            sampled[wanted] = sampler.points(z, y, x)
+    return sampled[table]
 
 
-def distinct(images: Images, region: Box) -> tuple[tuple[int, ...], tuple[int, ...], Array, Array]:
+def distinct(images: Images, region: Box) -> tuple[Corner, Corner, Array, Array]:
     """Voxels that lattice operations take a region's to.
 
     Returns:
-        Corner and shape of a box that holds them, their flat indices in it, and for each voxel of the region its own.
+        Corner and shape of a box that holds them, their flat indices in it, and for each voxel of the region its
+        own; one beyond the box's last for voxels without an image.
     """
-    z, y, x = np.ix_(*(np.arange(s.start, s.stop, dtype=np.int64) for s in region))
-    planes = [images.on_lattice(plane[None, None], y, x) for plane in z.ravel()]
-    low = [min(int(p[a].min()) for p in planes) for a in range(3)]
-    high = [max(int(p[a].max()) for p in planes) for a in range(3)]
-    shape = tuple(b - a + 1 for a, b in zip(low, high, strict=True))
-    held = np.zeros(shape, bool).reshape(-1)
-    table = np.empty([s.stop - s.start for s in region], np.int32)
-    for row, (pz, py, px) in zip(table, planes, strict=True):
+    ranges = [np.arange(s.start, s.stop, dtype=np.int64) for s in region]
+    z, y, x = np.ix_(*ranges)
+    planes = [images.on_lattice(plane[None, None], y, x) for plane in ranges[0][:, None]]
+    lows = [min(int(p[a].min()) for p in planes) for a in range(3)]
+    highs = [max(int(p[a].max()) for p in planes) for a in range(3)]
+    low, shape = (lows[0], lows[1], lows[2]), tuple(b - a + 1 for a, b in zip(lows, highs, strict=True))
+    held = np.zeros(prod(shape) + 1, bool)
+    table = np.empty([len(r) for r in ranges], np.int32)
+    squares = [
+        (r * 2**POSITION_BITS - c) ** 2 for r, c in zip(ranges, images.symmetry.centre, strict=True)
+    ]
+    for row, (pz, py, px), square in zip(table, planes, squares[0], strict=True):
         row[...] = (((pz - low[0]) * shape[1] + py - low[1]) * shape[2] + px - low[2])[0]
+        row[~images.inside(square + squares[1][:, None] + squares[2])] = prod(shape)
         held[row.ravel()] = True
-    return tuple(low), shape, np.flatnonzero(held), table
+    held[-1] = False
+    return low, (shape[0], shape[1], shape[2]), np.flatnonzero(held), table

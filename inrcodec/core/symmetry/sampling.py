@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +21,7 @@ from inrcodec.core.symmetry.splines import (
 
 _COLUMNS = 2**12  # sampled at once: what is added up stays in a core's cache
 _PLANES = 32  # likewise
-_POINTS = 2**15
+_POINTS = 2**12
 
 Array = np.ndarray[Any, Any]
 Span = tuple[int, int]
@@ -100,7 +102,10 @@ class Sampler:
         out = np.zeros((len(z), len(y)))
         planes = np.flatnonzero(self.covered(0, z))
         columns = np.flatnonzero(self.covered(1, y) & self.covered(2, x))
-        for first in range(0, len(planes), _PLANES):
+        if 0 in self.axes:
+            self.coefficients  # noqa: B018  # worked out once, not in every thread
+
+        def sample(first: int) -> None:
             some_planes = planes[first : first + _PLANES]
             flat, width = self._planes(z[some_planes])
             for start in range(0, len(columns), _COLUMNS):
@@ -108,6 +113,9 @@ class Sampler:
                 (ty, wy), (tx, wx) = self._taps(1, y[some]), self._taps(2, x[some])
                 lines = [_weighted([np.take(flat, a * width + b, axis=0) for a in ty], wy) for b in tx]
                 out[np.ix_(some_planes, some)] = _weighted(lines, wx).T
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            list(pool.map(sample, range(0, len(planes), _PLANES)))
         return out
 
     def _planes(self, z: Array) -> tuple[Array, int]:
@@ -123,33 +131,56 @@ class Sampler:
 
     def points(self, z: Array, y: Array, x: Array) -> Array:
         """Values at positions, each with its own z, y, x; 0 where the field does not reach."""
-        inside = self.covered(0, z) & self.covered(1, y) & self.covered(2, x)
         out = np.zeros(len(z))
-        rows = np.flatnonzero(inside)
-        flat = self.coefficients.reshape(-1)
-        height, width = self.coefficients.shape[1:]
-        for start in range(0, len(rows), _POINTS):
+        rows = np.flatnonzero(self.covered(0, z) & self.covered(1, y) & self.covered(2, x))
+        if not self.axes:
+            at = [(a[rows] >> POSITION_BITS) - o for a, o in zip((z, y, x), self.origin, strict=True)]
+            out[rows] = self.values[at[0], at[1], at[2]]
+            return out
+        assert self.axes == (0, 1, 2)
+        lines = self._lines
+        starts = range(0, len(rows), _POINTS)
+
+        def sample(start: int) -> None:
             some = rows[start : start + _POINTS]
-            (tz, wz), (ty, wy), (tx, wx) = (self._taps(a, p[some]) for a, p in enumerate((z, y, x)))
-            planes = [a * (height * width) for a in tz]
-            lines = []
-            for c in tx:
-                inner = []
-                for b in ty:
-                    at = b * width + c
-                    inner.append(_weighted([np.take(flat, a + at) for a in planes], wz))
-                lines.append(_weighted(inner, wy))
-            out[some] = _weighted(lines, wx)
+            out[some] = self._between(lines, z[some], y[some], x[some])
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            list(pool.map(sample, starts))
         return out
+
+    @cached_property
+    def _lines(self) -> Array:
+        """(lines, TAPS) the coefficients from each on along x; beyond an end lies the last one."""
+        ends = (TAPS // 2 - 1, TAPS // 2)
+        padded = np.pad(self.coefficients, [(0, 0), (0, 0), ends], mode="edge")
+        return np.lib.stride_tricks.sliding_window_view(padded.reshape(-1), TAPS)
+
+    def _between(self, lines: Array, z: Array, y: Array, x: Array) -> Array:
+        """Values at positions inside the field; ``lines`` saves asking for them from many threads."""
+        (tz, wz), (ty, wy), (tx, wx) = (self._taps(a, p) for a, p in enumerate((z, y, x)))
+        height = 2 * self.values.shape[1] - 1
+        width = 2 * self.values.shape[2] - 1 + TAPS - 1
+        first = tx[1]  # the padding moves all by one: the taps begin a coefficient below the position
+        planes = [a * (height * width) + first for a in tz]
+        total = []
+        for b in ty:
+            at = b * width
+            total.append(_weighted([lines[a + at] for a in planes], wz))
+        line = _weighted(total, wy)
+        line *= np.stack(wx, axis=1)
+        return rounded(line[:, 0] + line[:, 1] + line[:, 2] + line[:, 3])
 
 
 def _weighted(values: list[Array], table: list[Array] | None) -> Array:
-    """The weighted sum over taps, rounded; the first of the values is overwritten."""
+    """The weighted sum over taps, rounded; the values are overwritten."""
     if table is None:
         return values[0]
-    total = values[0] * _beside(table[0], values[0])
+    total = values[0]
+    total *= _beside(table[0], total)
     for value, weight in zip(values[1:], table[1:], strict=True):
-        total += value * _beside(weight, value)
+        value *= _beside(weight, value)
+        total += value
     return rounded(total)
 
 

@@ -17,7 +17,8 @@ from inrcodec.core.symmetry.prediction import Spans
 
 _FAMILIES = "CDTOI"
 _HELIX = 5
-_CENTRE, _ORIENTATION = 16, 32  # flags: whether they are other than standard
+_CENTRE, _ORIENTATION, _RADIUS = 16, 32, 64  # flags: what is other than standard, and a radius
+_LARGEST_RADIUS = 2**16  # voxels
 _ROOM = 8  # times the chunk's voxels, and this many more, is the largest field of an asymmetric unit
 _FAR = 4  # times the chunk's longest axis, and this many more, is the furthest a field may start from it
 
@@ -55,6 +56,7 @@ class SymmetrySection:
         central = symmetry.centre == Symmetry.standard(group, shape).centre
         family = _HELIX if isinstance(group, Helix) else _FAMILIES.index(group.family)
         flags = family | (0 if central else _CENTRE) | (0 if symmetry.orientation is None else _ORIENTATION)
+        flags |= 0 if self.images.radius is None else _RADIUS
         out = bytearray(struct.pack("<2B3b", flags, group.n, *self.images.direction))
         if isinstance(group, Helix):
             out += struct.pack("<qq", group.rise, group.twist)
@@ -62,6 +64,8 @@ class SymmetrySection:
             out += struct.pack("<3i", *symmetry.centre)
         if symmetry.orientation is not None:
             out += struct.pack("<9i", *symmetry.orientation)
+        if self.images.radius is not None:
+            out += pack_varint(self.images.radius)
         out += struct.pack("<3b", *self.offsets.tolist()) + pack_envelope(self.envelope)
         for start, stop in self.field:
             out += pack_varint(2 * start if start >= 0 else -2 * start - 1) + pack_varint(stop - start)
@@ -78,7 +82,7 @@ class SymmetrySection:
         flags, n = reader.u8(), reader.u8()
         direction = struct.unpack("<3b", reader.take(3))
         family = flags & 15
-        if flags >= 2 * _ORIENTATION or family > _HELIX:
+        if flags >= 2 * _RADIUS or family > _HELIX:
             raise PayloadError(f"unknown symmetry flags {flags}")
         try:
             group: PointGroup | Helix
@@ -98,6 +102,9 @@ class SymmetrySection:
             raise PayloadError(f"symmetry section: {error}") from error
         if isinstance(group, Helix) and orientation is not None:
             raise PayloadError("a helix whose axis is not z")
+        radius = reader.varint() if flags & _RADIUS else None
+        if radius is not None and radius > _LARGEST_RADIUS:
+            raise PayloadError(f"a symmetry of radius {radius} voxels")
         offsets = np.frombuffer(reader.take(3), np.int8).astype(np.int64)
         envelope = read_envelope(reader)
         spans = []
@@ -116,4 +123,4 @@ class SymmetrySection:
         ):
             raise PayloadError(f"field {spans} of an asymmetric unit does not go with a chunk of {shape}")
         field = (spans[0], spans[1], spans[2])
-        return cls(Images(symmetry, direction), offsets, envelope, field, reader.rest())
+        return cls(Images(symmetry, direction, radius), offsets, envelope, field, reader.rest())
