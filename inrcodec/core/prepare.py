@@ -20,6 +20,19 @@ Box = tuple[slice, slice, slice]
 
 
 @dataclass(eq=False)
+class Related:
+    """What is known of a chunk from volumes that the decoder has before.
+
+    Attributes:
+        chunks: their decoded chunks at the same place, of the same shape, by how many volumes back they are.
+        alone: bytes of the chunk's payload without them.
+    """
+
+    chunks: dict[int, Array]
+    alone: int
+
+
+@dataclass(eq=False)
 class Prepared:
     """A chunk made ready for a field.
 
@@ -34,6 +47,7 @@ class Prepared:
         scale: standard deviation of the represented voxels, density units.
         threshold: whether a mask of voxels must be stored, as the background comes from a threshold or lies
             far from all density.
+        related: what it may be predicted from.
     """
 
     chunk: Array
@@ -45,6 +59,7 @@ class Prepared:
     offset: float
     scale: float
     threshold: bool
+    related: Related | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
