@@ -112,7 +112,7 @@ def pack_maps(
 def searched(tried: Sequence[tuple[float, float]]) -> float:
     """The quantiser step to try next for a predicted map.
 
-    What a prediction misses is small, and below a step much of it is not coded at all: the error answers the step
+    What a prediction misses is small, and much of it is not coded at all: the error answers the step
     in jumps, flat in between. So moves grow until one step meets the target and another misses it, and then
     lie between the two.
 
