@@ -73,7 +73,7 @@ def test_a_filter_is_followed() -> None:
     )
     _, section, left = chosen(filtered, {1: reference})
     one_weight = 1 - np.corrcoef(reference.ravel(), filtered.ravel())[0, 1] ** 2
-    assert left < 0.1 * one_weight
+    assert left < 0.5 * one_weight
     assert np.ptp(section.weights) > 200  # in 1/1024 of the largest
 
 
