@@ -25,7 +25,7 @@ from inrcodec.core.volume_sample import chunk_boxes
 from inrcodec.mrc import MRCVolume
 from inrcodec.quality import Quality, measure, rescaled_step
 from inrcodec.store import even_chunks
-from inrcodec.unpack import chain_lengths, decode_map, reference_distances
+from inrcodec.unpack import decode_map, reference_distances, same_chunks
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[str, float], None]
@@ -33,6 +33,7 @@ Progress = Callable[[str, float], None]
 _CORRECTIONS = 3  # times a map is written again because its step misses the target
 _SEARCHES = 6  # times a predicted map is written to find its step
 _SPARE = 0.03  # dB above an SNR target: not worth writing it again
+_WORTH = 0.99  # of those bytes at most: a predicted map needs others to be decoded
 _FIRST_MOVE = 0.03  # of the step, in natural logarithms, at least
 _NOTHING = 0.02  # of the bytes without prediction: nor is what is left of so few
 _BATCH = 2**23  # voxels of chunks encoded together
@@ -93,20 +94,28 @@ def pack_maps(
     models = fit_shared(data, settings, shapes, device=device, progress=bind(progress, "training"))
     shared = pack_varint(models[0].prior) + (models[0].weights if models[0].changed else b"")
     container, out = Container(Field.LOCAL_FOURIER, shared, ()), list[Encoded]()
-    known: dict[int, Array] = {}
+    known: dict[int, _Known] = {}
     for i, (name, volume, model, shape) in enumerate(zip(names, volumes, models, shapes, strict=True)):
         writer = _Writer(name, volume, replace(settings, volume=model), shape, container, known, device)
         made = alone = writer.write()
         if predict:
             made = writer.write_predicted(alone)
         container = replace(container, maps=(*container.maps, made.entry))
-        known[i] = made.decoded
-        known.pop(i - MAX_DISTANCE, None)
         back = sorted({d for distances in reference_distances(made.entry) for d in distances}, reverse=True)
         references = tuple(names[i - distance] for distance in back)
+        known[i] = _Known(made.decoded, max((known[i - distance].chain + 1 for distance in back), default=0))
+        known.pop(i - MAX_DISTANCE, None)
         out.append(Encoded(made.quality, alone.stored, references))
         progress("encoding", (i + 1) / len(volumes))
     return container, out
+
+
+@dataclass(eq=False)
+class _Known:
+    """A map already packed: its densities as they decode, and how many predictions these are built upon."""
+
+    decoded: Array
+    chain: int
 
 
 def searched(tried: Sequence[tuple[float, float]]) -> float:
@@ -136,7 +145,7 @@ class _Writer:
     Attributes:
         settings: with the map's model; its step follows the target.
         container: the maps before.
-        known: decoded densities of the last of them, by their place.
+        known: the last of them, by their place.
     """
 
     def __init__(
@@ -146,7 +155,7 @@ class _Writer:
         settings: Settings,
         chunk_shape: tuple[int, ...],
         container: Container,
-        known: Mapping[int, Array],
+        known: Mapping[int, _Known],
         device: str,
     ) -> None:
         self.name, self.volume, self.settings, self.chunk_shape = name, volume, settings, chunk_shape
@@ -176,7 +185,7 @@ class _Writer:
             if not any(reference_distances(made.entry)):
                 return best
             met = made.quality.meets(target, 0.0)
-            if met and made.stored < best.stored:
+            if met and made.stored < min(best.stored, _WORTH * alone.stored):
                 best = made
             if target.kind != "snr" or not np.isfinite(made.quality.snr):
                 return best
@@ -209,20 +218,20 @@ class _Writer:
         model = self._model
         entry = PackedMap.of(self.name, self.volume, self.chunk_shape, payloads, model.step, model.block)
         container = replace(self.container, maps=(*self.container.maps, entry))
-        decoded = decode_map(container, len(self.container.maps), known=self.known)
+        decoded = decode_map(
+            container, len(self.container.maps), known={i: k.decoded for i, k in self.known.items()}
+        )
         return _Map(entry, decoded, measure(data, decoded, self.settings.threshold))
 
     def _related(self, alone: _Map) -> list[Related]:
         """For each chunk, those of earlier maps of the same shape and chunks."""
-        place, lengths = len(self.container.maps), chain_lengths(self.container)
+        place, entry = len(self.container.maps), alone.entry
         found = [
-            (place - i, self.known[i])
-            for i, packed in enumerate(self.container.maps)
-            if i in self.known
-            and (packed.shape, packed.chunk_shape) == (alone.entry.shape, alone.entry.chunk_shape)
-            and lengths[i] < MAX_CHAIN
+            (place - i, known.decoded)
+            for i, known in self.known.items()
+            if known.chain < MAX_CHAIN and same_chunks(self.container.maps[i], entry)
         ]
         return [
             Related({distance: decoded[box] for distance, decoded in found}, len(payload))
-            for box, payload in zip(self.boxes, alone.entry.payloads, strict=True)
+            for box, payload in zip(self.boxes, entry.payloads, strict=True)
         ]

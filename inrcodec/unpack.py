@@ -156,12 +156,17 @@ class _Decoder:
         if distance > place:
             raise PayloadError(f"{packed.name} is predicted from {distance} maps back, {place} are before it")
         other = maps[place - distance]
-        if (other.shape, other.chunk_shape) != (packed.shape, packed.chunk_shape):
+        if not same_chunks(other, packed):
             raise PayloadError(
                 f"{packed.name} is predicted from {other.name}, of other shape: {packed.shape} in "
                 f"{packed.chunk_shape}, and {other.shape} in {other.chunk_shape}"
             )
         return place - distance
+
+
+def same_chunks(one: PackedMap, other: PackedMap) -> bool:
+    """Whether the chunks of two maps lie at the same places."""
+    return (one.shape, one.chunk_shape) == (other.shape, other.chunk_shape)
 
 
 def _check_payload(packed: PackedMap, payload: Payload, box: Box) -> None:
@@ -186,15 +191,6 @@ def reference_distances(packed: PackedMap) -> list[tuple[int, ...]]:
         PayloadError: a payload is damaged.
     """
     return [_distances(Payload.from_bytes(data)) for data in packed.payloads]
-
-
-def chain_lengths(container: Container) -> list[int]:
-    """For each map, the number of predictions one upon the other that its chunks need, at most."""
-    lengths: list[int] = []
-    for i, packed in enumerate(container.maps):
-        back = {d for distances in reference_distances(packed) for d in distances if d <= i}
-        lengths.append(max((lengths[i - distance] + 1 for distance in back), default=0))
-    return lengths
 
 
 def saved_bytes(packed: PackedMap) -> int:

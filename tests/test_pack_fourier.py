@@ -24,11 +24,20 @@ from inrcodec.mrc import open_volume  # noqa: E402
 from inrcodec.pack import Result, pack  # noqa: E402
 from inrcodec.pack_fourier import searched  # noqa: E402
 from inrcodec.synthetic_half_maps import half_maps  # noqa: E402
-from inrcodec.unpack import chain_lengths, decode_map, reference_distances, saved_bytes, unpack  # noqa: E402
+from inrcodec.unpack import decode_map, reference_distances, saved_bytes, unpack  # noqa: E402
 
 Arrays = dict[str, np.ndarray]
 MAPS = half_maps(32, voxel_size=1.5, resolution=5.0, b_factor=150.0, regularised=True)
 TRIPLE: Arrays = {"half1": MAPS.half1, "half2": MAPS.half2, "full": MAPS.wiener}
+
+
+def chain_lengths(container: Container) -> list[int]:
+    """For each map, the number of predictions one upon the other that it needs."""
+    lengths: list[int] = []
+    for i, one in enumerate(container.maps):
+        back = {d for distances in reference_distances(one) for d in distances}
+        lengths.append(max((lengths[i - distance] + 1 for distance in back), default=0))
+    return lengths
 
 
 def packed(directory: Path, maps: Arrays, **settings: object) -> tuple[Result, Container]:

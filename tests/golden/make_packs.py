@@ -24,7 +24,7 @@ MOST = 20_000  # bytes of a golden container
 
 
 def half_map_pack(path: Path) -> None:
-    """Two halves, a masked map made of both, and integers: predicted through chains, in cut chunks."""
+    """Two halves, a masked map made of both, and integers: predicted one from the other."""
     maps = half_maps(32, voxel_size=1.5, resolution=5.0, b_factor=150.0, regularised=True, seed=1)
     full = maps.wiener[:28]
     integers = np.rint(full / np.abs(full).max() * 30000).astype(np.int16)
@@ -39,7 +39,7 @@ def half_map_pack(path: Path) -> None:
         for source, data in zip(sources, arrays.values(), strict=True):
             mrcfile.write(source, data, voxel_size=1.5)
         pack(
-            sources, path, field="local-fourier", snr=25, effort=0, chunks=16, device="numpy", overwrite=True
+            sources, path, field="local-fourier", snr=25, effort=0, chunks=32, device="numpy", overwrite=True
         )
 
 
