@@ -252,6 +252,13 @@ class TestPayloads:
         with pytest.raises(PayloadError, match=r"shape \(20, 18, 21\)"):
             decode_many([payload], volume=MODEL, references=[{2: references[2][..., :-1]}])
 
+    def test_as_many_entries_as_payloads(self) -> None:
+        payload, references, chunk = predicted_payload()
+        with pytest.raises(ValueError, match="references for 1 of 2 payloads"):
+            decode_many([payload, payload], volume=MODEL, references=[references])
+        with pytest.raises(ValueError, match="0 entries of what 1 chunks"):
+            encode_many([chunk], Settings(effort=0, volume=MODEL), related=[])
+
     def test_a_damaged_section(self) -> None:
         payload, references, _ = predicted_payload()
         parsed = Payload.from_bytes(payload)

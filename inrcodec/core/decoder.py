@@ -55,6 +55,8 @@ def decode_many(
         return np.asfortranarray(chunk) if payload.fortran else chunk
 
     given = [None] * len(parsed) if references is None else references
+    if len(given) != len(parsed):
+        raise ValueError(f"references for {len(given)} of {len(parsed)} payloads")
     workers = min(len(parsed), os.cpu_count() or 1)
     if workers < 2 or backend.device != "numpy":
         return list(map(decode, parsed, given))

@@ -51,6 +51,8 @@ def encode_many(
     chunks = [np.asarray(chunk) for chunk in chunks]
     for chunk in chunks:
         check_chunk(chunk)
+    if related is not None and len(related) != len(chunks):
+        raise ValueError(f"{len(related)} entries of what {len(chunks)} chunks are related to")
     payloads: list[bytes | None] = [_without_field(chunk, settings) for chunk in chunks]
     if settings.field == "mlp":
         return [
