@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from inrcodec.core.payload import (
     pack_varint,
 )
 from inrcodec.core.volume import VolumeModel, unchanged_weights
+
+if TYPE_CHECKING:
+    from inrcodec.mrc import MRCVolume
 
 MAGIC = b"INRP"
 VERSION = 1
@@ -63,6 +67,21 @@ class PackedMap:
     payloads: tuple[bytes, ...]
     step: float = 0.0
     block: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        volume: MRCVolume,
+        chunk_shape: tuple[int, ...],
+        payloads: Sequence[bytes],
+        step: float = 0.0,
+        block: int = 0,
+    ) -> PackedMap:
+        """The entry of a map, from its file and its payloads."""
+        data, headers = volume.data, (volume.header, volume.extended_header)
+        shape = tuple(int(n) for n in data.shape)
+        return cls(name, *headers, shape, data.dtype, chunk_shape, tuple(payloads), step, block)
 
 
 @dataclass(frozen=True, eq=False)

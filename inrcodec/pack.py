@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial as bind
 from pathlib import Path
 from typing import Any
@@ -20,25 +20,19 @@ import numpy as np
 
 from inrcodec.config import parse_settings
 from inrcodec.container import Container, PackedMap, check_names
-from inrcodec.core import Settings, encode_many
+from inrcodec.core import Settings
 from inrcodec.core.mlp import chunks as mlp_chunks
 from inrcodec.core.mlp.writing import resolve_network
-from inrcodec.core.payload import Field, pack_varint
-from inrcodec.core.shared_fit import fit_shared
-from inrcodec.core.volume import short_step
-from inrcodec.core.volume_sample import chunk_boxes
+from inrcodec.core.payload import Field
 from inrcodec.mrc import MRCVolume, open_volume
-from inrcodec.quality import Quality, measure, rescaled_step
+from inrcodec.pack_fourier import pack_maps
+from inrcodec.quality import Quality, measure
 from inrcodec.replacing import replacing
-from inrcodec.store import even_chunks
 from inrcodec.unpack import decode_map, shared_words
 
 Array = np.ndarray[Any, Any]
 PathLike = str | os.PathLike[str]
 Progress = Callable[[str, float], None]
-
-_CORRECTIONS = 3  # times a map is written again because its step misses the target
-_BATCH = 2**23  # voxels of chunks encoded together
 
 
 @dataclass(frozen=True)
@@ -51,6 +45,8 @@ class Packed:
         stored: bytes of its payloads, without the shared network.
         quality: of the decoded densities; with a threshold, over those above it.
         met: whether the target holds; always, where there is none.
+        alone: bytes of its payloads without prediction; ``stored`` where it is not predicted.
+        references: names of the maps it is predicted from.
     """
 
     name: str
@@ -58,6 +54,8 @@ class Packed:
     stored: int
     quality: Quality
     met: bool
+    alone: int
+    references: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -100,6 +98,7 @@ def pack(
     max_error: float | None = None,
     effort: int = 3,
     chunks: int = 64,
+    predict: bool = True,
     device: str = "auto",
     overwrite: bool = False,
     restart: bool = False,
@@ -119,6 +118,8 @@ def pack(
         threshold, network, weight_bits, device: as for :class:`inrcodec.INRCodec`.
         snr, max_error, effort: as there, of each map; for ``local-fourier`` only.
         chunks: longest chunk edge in voxels; for ``local-fourier`` only.
+        predict: predict a map from those before it where that saves bytes: the second half-map from the
+            first, and the map made of both from them; for ``local-fourier`` only.
         overwrite: replace ``output`` once the new file is complete.
         restart: discard what an interrupted run has left.
         progress: called with the name of what is being done and the fraction of it that is done.
@@ -149,7 +150,12 @@ def pack(
     if settings.field == "mlp":
         made = _pack_mlp(sources, names, volumes, settings, device, work, progress)
     else:
-        made = _pack_local_fourier(names, volumes, settings, device, chunks, progress)
+        container, encoded = pack_maps(names, volumes, settings, device, chunks, predict, progress)
+        maps = [
+            _packed(entry, volume, one.quality, settings, one.alone, one.references)
+            for entry, volume, one in zip(container.maps, volumes, encoded, strict=True)
+        ]
+        made = container, maps, shared_words(container), 0
     container, maps, words, resumed = made
     data = container.to_bytes()
     with replacing(output) as partial:
@@ -213,96 +219,28 @@ def _pack_mlp(
         payload = mlp_chunks.make_payload(
             volume.data, settings.threshold, trained.network, trained.identifiers[i], scales[i], "volume"
         )
-        entries.append(_entry(map_name, volume, volume.data.shape, [payload.to_bytes()]))
+        entries.append(PackedMap.of(map_name, volume, volume.data.shape, [payload.to_bytes()]))
     container = Container(Field.MLP, shared, tuple(entries))
     packed = []
     for i, (entry, volume) in enumerate(zip(container.maps, volumes, strict=True)):
-        quality = measure(volume.data, decode_map(container, entry, name), settings.threshold)
+        quality = measure(volume.data, decode_map(container, i, name), settings.threshold)
         packed.append(_packed(entry, volume, quality, settings))
         progress("measuring", (i + 1) / len(volumes))
     return container, packed, str(trained.network.shape), resumed
 
 
-def _pack_local_fourier(
-    names: list[str],
-    volumes: list[MRCVolume],
-    settings: Settings,
-    device: str,
-    chunks: int,
-    progress: Progress,
-) -> tuple[Container, list[Packed], str, int]:
-    """Train one context network on samples of all maps; each keeps a step of its own."""
-    shapes = [even_chunks(volume.data.shape, len(volume.voxel_size), chunks) for volume in volumes]
-    data = [volume.data for volume in volumes]
-    models = fit_shared(data, settings, shapes, device=device, progress=bind(progress, "training"))
-    shared = pack_varint(models[0].prior) + (models[0].weights if models[0].changed else b"")
-    entries, packed = [], []
-    for name, volume, model, shape in zip(names, volumes, models, shapes, strict=True):
-        entry, quality = _encode(name, volume, replace(settings, volume=model), shape, shared, device)
-        entries.append(entry)
-        packed.append(_packed(entry, volume, quality, settings))
-        progress("encoding", len(entries) / len(volumes))
-    container = Container(Field.LOCAL_FOURIER, shared, tuple(entries))
-    return container, packed, shared_words(container), 0
-
-
-def _encode(
-    name: str,
+def _packed(
+    entry: PackedMap,
     volume: MRCVolume,
+    quality: Quality,
     settings: Settings,
-    chunk_shape: tuple[int, ...],
-    shared: bytes,
-    device: str,
-) -> tuple[PackedMap, Quality]:
-    """One map, its step corrected where the decoded densities miss the target."""
-    tried: list[tuple[float, float]] = []
-    boxes = list(chunk_boxes(volume.data.shape, chunk_shape))
-    batch = max(1, _BATCH // int(np.prod(chunk_shape)))
-    while True:
-        payloads: list[bytes] = []
-        for start in range(0, len(boxes), batch):
-            some = [np.ascontiguousarray(volume.data[box]) for box in boxes[start : start + batch]]
-            payloads += encode_many(some, settings, device=device)
-        assert settings.volume is not None
-        model = settings.volume
-        entry = _entry(name, volume, chunk_shape, payloads, model.step, model.block)
-        decoded = decode_map(Container(Field.LOCAL_FOURIER, shared, (entry,)), entry)
-        quality = measure(volume.data, decoded, settings.threshold)
-        if settings.target.kind != "snr" or len(tried) == _CORRECTIONS:
-            return entry, quality
-        if quality.meets(settings.target, 0.0) or not np.isfinite(quality.snr):
-            return entry, quality
-        tried.append((model.step, quality.snr))
-        step = short_step(rescaled_step(settings.target, tried))
-        settings = replace(settings, volume=replace(model, step=step))
-
-
-def _entry(
-    name: str,
-    volume: MRCVolume,
-    chunk_shape: tuple[int, ...],
-    payloads: Sequence[bytes],
-    step: float = 0.0,
-    block: int = 0,
-) -> PackedMap:
-    data = volume.data
-    return PackedMap(
-        name,
-        volume.header,
-        volume.extended_header,
-        tuple(data.shape),
-        data.dtype,
-        chunk_shape,
-        tuple(payloads),
-        step,
-        block,
-    )
-
-
-def _packed(entry: PackedMap, volume: MRCVolume, quality: Quality, settings: Settings) -> Packed:
+    alone: int | None = None,
+    references: tuple[str, ...] = (),
+) -> Packed:
     stored = sum(map(len, entry.payloads))
     met = quality.meets(settings.target, volume.data.nbytes / stored)
-    return Packed(entry.name, int(volume.data.nbytes), stored, quality, met)
+    alone = stored if alone is None else alone
+    return Packed(entry.name, int(volume.data.nbytes), stored, quality, met, alone, references)
 
 
 def _claim(work: Path, mark: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ def add_commands(command: Command) -> None:
     target.add_argument("--snr", type=float, metavar="DB", help="local-fourier: dB of each map (default: 30)")
     target.add_argument("--max-error", type=float, metavar="E", help="local-fourier: of any voxel")
     sub.add_argument("--chunks", type=int, default=64, metavar="N", help="local-fourier: edge (default: 64)")
+    sub.add_argument(
+        "--no-predict", action="store_true", help="local-fourier: predict no map from those before it"
+    )
     sub.add_argument("--effort", type=int, default=3, metavar="0-9", help="local-fourier (default: 3)")
     sub.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     sub.add_argument("--overwrite", action="store_true", help="replace FILE once the new one is complete")
@@ -56,7 +59,7 @@ def description(path: str) -> list[str]:
         OSError, ValueError: it cannot be read, is no container, or is damaged.
     """
     from inrcodec.container import FIELDS, MAGIC, Container
-    from inrcodec.unpack import shared_words
+    from inrcodec.unpack import reference_distances, saved_bytes, shared_words
 
     data = Path(path).read_bytes()
     if data[: len(MAGIC)] != MAGIC:
@@ -70,11 +73,19 @@ def description(path: str) -> list[str]:
         f"bytes           {len(data):,} in all, original {original:,}",
         f"ratio           {original / len(data):.2f}",
     ]
-    for packed in container.maps:
+    for i, packed in enumerate(container.maps):
         shape = " x ".join(map(str, packed.shape))
         stored = sum(map(len, packed.payloads))
-        out.append(f"map             {packed.name}: {shape} {packed.dtype}, {stored:,} bytes of its own")
+        line = f"map             {packed.name}: {shape} {packed.dtype}, {stored:,} bytes of its own"
+        back = {d for distances in reference_distances(packed) for d in distances if d <= i}
+        names = [container.maps[i - distance].name for distance in sorted(back, reverse=True)]
+        out.append(line + _predicted_words(names, saved_bytes(packed)))
     return out
+
+
+def _predicted_words(references: Sequence[str], saved: int) -> str:
+    """What a map is predicted from."""
+    return f"; predicted from {', '.join(references)}: {saved:,} bytes saved" if references else ""
 
 
 def _pack(options: argparse.Namespace) -> int:
@@ -93,6 +104,7 @@ def _pack(options: argparse.Namespace) -> int:
                 max_error=options.max_error,
                 effort=options.effort,
                 chunks=options.chunks,
+                predict=not options.no_predict,
                 device=options.device,
                 overwrite=options.overwrite,
                 restart=options.restart,
@@ -109,9 +121,10 @@ def _pack(options: argparse.Namespace) -> int:
     print(f"network         {result.network}; {result.shared:,} bytes, shared")
     for packed in result.maps:
         met = "" if packed.met else "; target NOT MET"
+        saved = _predicted_words(packed.references, packed.alone - packed.stored)
         print(
             f"map             {packed.name}: {packed.stored:,} bytes of {packed.original:,}, "
-            f"SNR {packed.quality.snr:.2f} dB, largest error {packed.quality.max_error:.6g}{met}"
+            f"SNR {packed.quality.snr:.2f} dB, largest error {packed.quality.max_error:.6g}{saved}{met}"
         )
     print(f"bytes           {result.total:,} in all, ratio {result.ratio:.2f}")
     return OK if all(packed.met for packed in result.maps) else NOT_MET

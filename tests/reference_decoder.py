@@ -19,6 +19,7 @@ import numpy as np
 
 DTYPES = {1: "f2", 2: "f4", 3: "f8", 4: "i1", 5: "u1", 6: "i2", 7: "u2"}
 CONSTANT, LOSSLESS, FIELD, WEIGHTS, LATENTS, OCCUPANCY, CORRECTIONS, VERBATIM = range(1, 9)
+PREDICTION = 10
 SHAPES = ((32, 16), (32,), (32, 32), (32,), (1, 32), (1,))
 
 
@@ -209,6 +210,56 @@ def synthesise(latents: np.ndarray, shape: tuple[int, ...], block: int) -> np.nd
             out = np.rint(out / 2**20)
         volume = np.moveaxis(out, 0, 2 * axis)
     return volume
+
+
+def analyse(voxels: np.ndarray, block: int) -> np.ndarray:
+    """(d, h, w) whole numbers -> (kz, ky, kx, bz, by, bx) whole numbers."""
+    shape = voxels.shape
+    values = voxels.astype(float)
+    for axis in (2, 1, 0):
+        assert np.abs(values).max() < 2**29
+        blocks = basis(shape[axis], block)
+        out = np.zeros(
+            (max(table.shape[1] for _, table in blocks), len(blocks), *np.delete(values.shape, axis))
+        )
+        moved = np.moveaxis(values, axis, 0)
+        for b, (low, table) in enumerate(blocks):
+            out[: table.shape[1], b] = np.tensordot(table.T, moved[low : low + len(table)], 1)
+        # latents and blocks of this axis go where its voxels were
+        values = np.moveaxis(out.reshape(-1, *out.shape[2:]), 0, axis)
+        values = np.rint(values / 2**20)
+    assert np.abs(values).max() < 2**29
+    sizes = [(max(split(n, block)), len(split(n, block))) for n in shape]
+    return values.reshape([n for pair in sizes for n in pair]).transpose(0, 2, 4, 1, 3, 5)
+
+
+def predict(
+    data: bytes, latents: Latents, box: list[tuple[int, int]], block: int, references: dict[int, np.ndarray]
+) -> np.ndarray:
+    """What other maps say of the latents, (kz, ky, kx, bz, by, bx) whole numbers."""
+    cursor = Cursor(data)
+    (count,) = cursor.unpack("B")
+    entries = [(cursor.unpack("B")[0], cursor.short(), cursor.short()) for _ in range(count)]
+    cursor.varint()
+    index, code = cursor.unpack("2B")
+    stack = Stack(cursor.rest())
+    moves = stack.step([index] * (29 * count))
+    blocks = latents.even + latents.odd
+    skipped = [b for b in blocks if stack.symbol(bit_table(code))] if code else []
+    stack.finish()
+    total = np.zeros(latents.values.shape)
+    for i, (distance, offset, scale) in enumerate(entries):
+        weights = np.cumsum(moves[29 * i : 29 * i + 29])
+        density = references[distance][tuple(slice(start, start + size) for start, size in box)]
+        known = np.isfinite(density.astype(float))
+        whole = np.rint((np.where(known, density, 0).astype(float) - offset) * scale) * known
+        found = analyse(whole, block)
+        for k in product(*(range(n) for n in latents.size)):
+            n, f = divmod(int(512 * latents.radius(k)), 32)
+            total[k] += (weights[n] * (32 - f) + weights[n + 1] * f) * found[k]
+    for b in skipped:
+        total[(slice(None),) * 3 + b] = 0
+    return np.rint(total / 2**15)
 
 
 LOG_MAGNITUDE = [round(8 * math.log2((0.1 + q) / 0.1)) for q in range(256)]
@@ -502,6 +553,7 @@ def decode_field(
     dtype: np.dtype,
     volume: dict | None,
     priors: Path,
+    references: dict[int, np.ndarray],
 ) -> np.ndarray:
     cursor = Cursor(sections[FIELD])
     (flags,) = cursor.unpack("B")
@@ -533,6 +585,8 @@ def decode_field(
     if shells is not None:
         for k in product(*(range(n) for n in latents.size)):
             moved[k] = np.rint(moved[k] * latents.multiplier(k) / 2**16)
+    if PREDICTION in sections:
+        moved = moved + predict(sections[PREDICTION], latents, box, block, references)
     units = synthesise(moved, inner, block)
     density = units * (step * 2.0**-26) + offset
     occupied = np.ones(inner, bool)
@@ -548,13 +602,19 @@ def decode_field(
     return chunk
 
 
-def decode(payload: bytes, priors: Path, volume: dict | None = None) -> np.ndarray:
+def decode(
+    payload: bytes,
+    priors: Path,
+    volume: dict | None = None,
+    references: dict[int, np.ndarray] | None = None,
+) -> np.ndarray:
     """Decode one payload.
 
     Args:
         payload: the bytes.
         priors: folder of the prior's weight files.
         volume: the codec's configuration of the volume, for payloads of volume scope.
+        references: decoded chunks that it is predicted from, by their distance.
     """
     cursor = Cursor(payload[:-4])
     assert struct.unpack("<I", payload[-4:])[0] == zlib.crc32(payload[:-4])
@@ -565,8 +625,9 @@ def decode(payload: bytes, priors: Path, volume: dict | None = None) -> np.ndarr
     if axes & 15:
         cursor.unpack("d")
     shape = tuple(cursor.varint() for _ in range(axes >> 4))
-    (mask,) = cursor.unpack("B")
-    numbers = [n for n in range(1, 9) if mask >> (n - 1) & 1]
+    (mask,) = cursor.unpack("H" if field & 64 else "B")
+    field -= field & 64
+    numbers = [n for n in range(1, 17) if mask >> (n - 1) & 1]
     lengths = [cursor.varint() for _ in numbers[:-1]]
     sections = {number: cursor.take(length) for number, length in zip(numbers, lengths, strict=False)}
     sections[numbers[-1]] = cursor.rest()
@@ -580,5 +641,6 @@ def decode(payload: bytes, priors: Path, volume: dict | None = None) -> np.ndarr
         seen = (1,) * (3 - len(shape)) + shape
         if len(shape) == 4:
             seen = (shape[0] * shape[1], *shape[2:])
-        chunk = decode_field(sections, seen, dtype, volume if field & 128 else None, priors)
+        given = {distance: other.reshape(seen) for distance, other in (references or {}).items()}
+        chunk = decode_field(sections, seen, dtype, volume if field & 128 else None, priors, given)
     return np.array(chunk.reshape(shape), order="F" if code & 64 else "C")

@@ -12,6 +12,7 @@ import pytest
 from golden import make
 
 from inrcodec import core
+from inrcodec.container import Container
 from inrcodec.core.encoder import is_fortran
 from inrcodec.core.payload import DTYPES, Field, Section
 
@@ -81,6 +82,8 @@ def test_each_holds_what_it_is_there_for(name: str) -> None:
 
 def test_together_they_cover_the_format() -> None:
     infos = [core.inspect(payload_of(name)) for name in NAMES]
+    packs = [Container.from_bytes(path.read_bytes()) for path in GOLDEN.glob("packs/*.inr")]
+    infos += [core.inspect(payload) for pack in packs for one in pack.maps for payload in one.payloads]
     assert {info.field for info in infos} == {field.name.lower().replace("_", "-") for field in Field}
     assert {section for info in infos for section in info.sections} == {s.name.lower() for s in Section}
     assert {info.target for info in infos} == {"none", "snr", "max_error", "ratio"}

@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 
 from inrcodec import pack  # noqa: E402
 from inrcodec.cli import BAD_INPUT, INTERRUPTED, NOT_MET, OK, main  # noqa: E402
+from inrcodec.synthetic_half_maps import half_maps  # noqa: E402
 
 NETWORK = json.dumps(QUICK)
 
@@ -49,6 +50,25 @@ def test_local_fourier(maps: list[str], tmp_path: Path, capsys: pytest.CaptureFi
     assert "network         that of prior" in capsys.readouterr().out
     assert main(["info", out]) == OK
     assert "field local-fourier" in capsys.readouterr().out
+
+
+def test_prediction_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generated = half_maps(24, voxel_size=1.5, resolution=5.0, regularised=True)
+    paths = [str(tmp_path / name) for name in ("half1.mrc", "half2.mrc", "full.mrc")]
+    for path, data in zip(paths, (generated.half1, generated.half2, generated.mean), strict=True):
+        mrcfile.write(path, data)
+    out = str(tmp_path / "set.inr")
+    command = ["pack", *paths, "-o", out, "--field", "local-fourier", "--snr", "20", "--effort", "0"]
+    assert main(command) == OK
+    said = capsys.readouterr().out
+    (full,) = (line for line in said.splitlines() if "full.mrc:" in line)
+    assert "; predicted from half1.mrc, half2.mrc: " in full
+    assert "bytes saved" in full
+    assert main(["info", out]) == OK
+    (told,) = (line for line in capsys.readouterr().out.splitlines() if "full.mrc:" in line)
+    assert told.endswith(full[full.index("; predicted") :])
+    assert main([*command, "--no-predict", "--overwrite"]) == OK
+    assert "predicted" not in capsys.readouterr().out
 
 
 def test_a_missed_target_is_said(

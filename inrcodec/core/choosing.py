@@ -10,8 +10,11 @@ import numpy as np
 
 from inrcodec.core import bounded, occupancy
 from inrcodec.core.backend import Backend
+from inrcodec.core.fields.layout import get_layout
+from inrcodec.core.fields.local_fourier import LATENT_BITS
 from inrcodec.core.fitting import Fit, Voxels, choose_block, fit_latents, plain_step
-from inrcodec.core.latents import Quantised
+from inrcodec.core.latents import LAMBDA, Quantised
+from inrcodec.core.predicting import Prediction, choose_prediction
 from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import EFFORTS, Preset
 from inrcodec.core.prior import prior
@@ -34,6 +37,7 @@ class ChunkFit:
         voxels: the voxels fitted, in units of ``scale``.
         scale: density of one unit of ``voxels``.
         symmetric: what symmetry predicts of the chunk; ``voxels`` are the rest.
+        prediction: of the latents, which are then those of what it misses; None without.
     """
 
     fit: Fit
@@ -43,6 +47,7 @@ class ChunkFit:
     mask: bytes = b""
     occupied: Array | None = None
     symmetric: SymmetricField | None = None
+    prediction: Prediction | None = None
 
     def squared_error(self, q: Quantised, step: float) -> float:
         """Squared error over the voxels that matter, in units of ``scale``, in float arithmetic."""
@@ -50,7 +55,8 @@ class ChunkFit:
 
     @property
     def bits(self) -> float:
-        return float(self.fit.bits[0]) + 8 * len(self.mask)
+        predicting = 0 if self.prediction is None else len(self.prediction.section)
+        return float(self.fit.bits[0]) + 8 * (len(self.mask) + predicting)
 
 
 def fit_chunks(backend: Backend, chunks: Sequence[Prepared], settings: Settings) -> list[ChunkFit]:
@@ -203,9 +209,24 @@ def _fit_volume_scope(
             values = values - symmetric.units(backend, chunk.box)[None] * (
                 volume.step * UNIT_STEP / chunk.scale
             )
-        voxels = Voxels(backend, values, chunk.care(occupied), volume.shells)
-        latents = voxels.analyse(volume.block)
-        step = np.array([volume.step]) / scale
-        fit = fit_latents(voxels, latents, step, preset, budget=None, networks=[volume.network])
-        out.append(ChunkFit(fit.chunk(0), voxels, chunk.scale, cell, mask, occupied, symmetric))
+        care, step = chunk.care(occupied), np.array([volume.step]) / scale
+        predicted = None if symmetric is not None else choose_prediction(chunk, volume, care)
+        options = []
+        for prediction in [None] if predicted is None else [None, predicted]:
+            rest = values
+            if prediction is not None:
+                found = prediction.voxels(get_layout(chunk.shape, volume.block))
+                rest = values - found * (step[0] / 2**LATENT_BITS)
+            voxels = Voxels(backend, rest, care, volume.shells)
+            latents = voxels.analyse(volume.block)
+            fit = fit_latents(voxels, latents, step, preset, budget=None, networks=[volume.network])
+            made = ChunkFit(fit.chunk(0), voxels, chunk.scale, cell, mask, occupied, symmetric, prediction)
+            options.append(made)
+        out.append(min(options, key=_cost) if len(options) > 1 else options[0])
     return out
+
+
+def _cost(fit: ChunkFit) -> float:
+    """Error in squared steps and bits together, as latents are chosen."""
+    step = float(fit.fit.step[0])
+    return fit.squared_error(fit.fit.quantised, step) / step**2 + LAMBDA * fit.bits

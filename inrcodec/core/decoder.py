@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from inrcodec.core import corrections, lossless, occupancy, verbatim
+from inrcodec.core import corrections, lossless, occupancy, prediction, verbatim
 from inrcodec.core.backend import Backend, get_backend, one_blas_thread
 from inrcodec.core.casting import to_dtype
 from inrcodec.core.context import ContextNetwork
@@ -25,10 +25,15 @@ from inrcodec.core.symmetry.field import SymmetricField
 from inrcodec.core.volume import VolumeModel
 
 Array = np.ndarray[Any, Any]
+References = Mapping[int, Array]
 
 
 def decode_many(
-    payloads: Sequence[bytes], *, volume: VolumeModel | None = None, device: str = "numpy"
+    payloads: Sequence[bytes],
+    *,
+    volume: VolumeModel | None = None,
+    device: str = "numpy",
+    references: Sequence[References | None] | None = None,
 ) -> list[Array]:
     """Decode payloads into chunks in their own dtype, byte order and memory order.
 
@@ -36,22 +41,27 @@ def decode_many(
         payloads: bytes-like objects.
         volume: the volume's networks, needed by payloads of volume scope.
         device: ``"numpy"``, ``"cpu"`` (PyTorch) or ``"cuda"``; the voxels are the same on all.
+        references: for each payload the decoded chunks it is predicted from, by how many volumes back.
 
     Raises:
-        PayloadError: a payload is damaged, or of volume scope and its networks are not given.
+        PayloadError: a payload is damaged, or of volume scope and its networks are not given, or predicted
+            and its references are not given.
     """
     backend = get_backend(device)
     parsed = [Payload.from_bytes(p) for p in payloads]
 
-    def decode(payload: Payload) -> Array:
-        chunk = _decode(payload, volume, backend, None)
+    def decode(payload: Payload, given: References | None) -> Array:
+        chunk = _decode(payload, volume, backend, None, given)
         return np.asfortranarray(chunk) if payload.fortran else chunk
 
+    given = [None] * len(parsed) if references is None else references
+    if len(given) != len(parsed):
+        raise ValueError(f"references for {len(given)} of {len(parsed)} payloads")
     workers = min(len(parsed), os.cpu_count() or 1)
     if workers < 2 or backend.device != "numpy":
-        return [decode(payload) for payload in parsed]
+        return list(map(decode, parsed, given))
     with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(decode, parsed))
+        return list(pool.map(decode, parsed, given))
 
 
 def decode_region(payload: bytes, region: tuple[slice, ...], *, volume: VolumeModel | None = None) -> Array:
@@ -83,16 +93,26 @@ def _shifted(wanted: range, low: int) -> slice:
     return slice(wanted.start - low, None if stop < 0 else stop, wanted.step)
 
 
-def _decode(payload: Payload, volume: VolumeModel | None, backend: Backend, region: Box | None) -> Array:
+def _decode(
+    payload: Payload,
+    volume: VolumeModel | None,
+    backend: Backend,
+    region: Box | None,
+    references: References | None = None,
+) -> Array:
     if payload.field == Field.MLP:
         out = mlp_chunks.decode(payload, backend, region)  # its matrix products are worth many threads
         return out.reshape(payload.shape) if region is None else _without_leading(out, payload)
     with one_blas_thread():
-        return _decode_field(payload, volume, backend, region)
+        return _decode_field(payload, volume, backend, region, references)
 
 
 def _decode_field(
-    payload: Payload, volume: VolumeModel | None, backend: Backend, region: Box | None
+    payload: Payload,
+    volume: VolumeModel | None,
+    backend: Backend,
+    region: Box | None,
+    references: References | None,
 ) -> Array:
     if payload.field == Field.CONSTANT:
         value = payload.section(Section.CONSTANT)
@@ -119,8 +139,22 @@ def _decode_field(
         symmetric = SymmetricField.decode(
             backend, payload.section(Section.SYMMETRY), shape, section.block, network, section.shells
         )
-    out = reconstruct(backend, payload, section, latents, region, symmetric)
+    predicted = _predicted(backend, payload, section, references)
+    out = reconstruct(backend, payload, section, latents, region, symmetric, predicted)
     return out.reshape(payload.shape) if region is None else _without_leading(out, payload)
+
+
+def _predicted(
+    backend: Backend, payload: Payload, section: FieldSection, references: References | None
+) -> Array | None:
+    """What other volumes say of the latents; None where nothing is asked of them."""
+    if Section.PREDICTION not in payload.sections:
+        return None
+    for chunk in (references or {}).values():
+        if chunk.shape != payload.shape:
+            raise PayloadError(f"a reference of shape {chunk.shape} for a chunk of {payload.shape}")
+    how = prediction.PredictionSection.from_bytes(payload.section(Section.PREDICTION), section.layout.blocks)
+    return prediction.predict(backend, how, section.layout, section.box, references)
 
 
 def _without_leading(out: Array, payload: Payload) -> Array:
@@ -144,8 +178,12 @@ def reconstruct(
     latents: Array,
     region: Box | None = None,
     symmetric: SymmetricField | None = None,
+    predicted: Array | None = None,
 ) -> Array:
-    """Voxels (d, h, w) of a chunk, or of a region of it, from its quantised latents and side sections."""
+    """Voxels (d, h, w) of a chunk, or of a region of it, from its quantised latents and side sections.
+
+    ``predicted`` is what :func:`prediction.predict` gives for a payload that has such a section.
+    """
     shape = as_volume_shape(payload.shape)
     whole = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
     wanted = whole if region is None else region
@@ -162,10 +200,13 @@ def reconstruct(
         values = dequantise(latents, section.offsets)
         if section.shells is not None:
             values = scale_exact(values, section.shells.multipliers(section.layout)[section.active])
+        bands = section.active
+        if predicted is not None:
+            values, bands = prediction.added(values, bands, predicted)
         units = synthesise_exact(
             backend,
             values,
-            section.active,
+            bands,
             section.layout,
             (box[0], box[1], box[2]),
         )

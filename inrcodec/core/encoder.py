@@ -12,7 +12,7 @@ from inrcodec.core.backend import Backend, get_backend, has_torch, one_blas_thre
 from inrcodec.core.choosing import fit_chunks
 from inrcodec.core.mlp.writing import encode_chunk
 from inrcodec.core.payload import Field, Payload, Section
-from inrcodec.core.prepare import Prepared, check_chunk, is_constant, prepare
+from inrcodec.core.prepare import Prepared, Related, check_chunk, is_constant, prepare
 from inrcodec.core.presets import EFFORTS
 from inrcodec.core.settings import Settings
 from inrcodec.core.writing import FieldWriter
@@ -25,7 +25,13 @@ _SMALLEST = 64  # voxels; below, a field's parameters alone are larger than the 
 _LEVELS_APART = 16  # at most: bytes of Blosc's fastest level over its best; it rules out what is hopeless
 
 
-def encode_many(chunks: Sequence[Array], settings: Settings, *, device: str = "auto") -> list[bytes]:
+def encode_many(
+    chunks: Sequence[Array],
+    settings: Settings,
+    *,
+    device: str = "auto",
+    related: Sequence[Related | None] | None = None,
+) -> list[bytes]:
     """Encode chunks (1 to 4 dimensions each) into payloads, all in one batch.
 
     Args:
@@ -33,6 +39,7 @@ def encode_many(chunks: Sequence[Array], settings: Settings, *, device: str = "a
         settings: target, effort and the rest.
         device: ``"auto"`` (a GPU where PyTorch finds one), ``"numpy"``, ``"cpu"``, ``"cuda"``. Effort 0
             takes NumPy unless a device is named, as it needs no PyTorch.
+        related: what each chunk may be predicted from, where that saves bytes; in volume scope only.
 
     Raises:
         TypeError: a dtype the format does not hold.
@@ -44,6 +51,8 @@ def encode_many(chunks: Sequence[Array], settings: Settings, *, device: str = "a
     chunks = [np.asarray(chunk) for chunk in chunks]
     for chunk in chunks:
         check_chunk(chunk)
+    if related is not None and len(related) != len(chunks):
+        raise ValueError(f"{len(related)} entries of what {len(chunks)} chunks are related to")
     payloads: list[bytes | None] = [_without_field(chunk, settings) for chunk in chunks]
     if settings.field == "mlp":
         return [
@@ -55,6 +64,9 @@ def encode_many(chunks: Sequence[Array], settings: Settings, *, device: str = "a
         for i, chunk in enumerate(chunks)
         if payloads[i] is None
     }
+    for i, ready in prepared.items():
+        if ready is not None and related is not None:
+            ready.related = related[i]
     fields: dict[int, Payload] = {}
     if any(p is not None for p in prepared.values()):
         with one_blas_thread():

@@ -20,6 +20,19 @@ Box = tuple[slice, slice, slice]
 
 
 @dataclass(eq=False)
+class Related:
+    """What is known of a chunk from volumes that the decoder has before.
+
+    Attributes:
+        chunks: their decoded chunks at the same place, of the same shape, by how many volumes back they are.
+        alone: bytes of the chunk's payload without them.
+    """
+
+    chunks: dict[int, Array]
+    alone: int
+
+
+@dataclass(eq=False)
 class Prepared:
     """A chunk made ready for a field.
 
@@ -35,6 +48,7 @@ class Prepared:
         threshold: whether a mask of voxels must be stored, as the background comes from a threshold or lies
             far from all density.
         known: what was worked out of the chunk before, by whoever did.
+        related: what it may be predicted from.
     """
 
     chunk: Array
@@ -47,6 +61,7 @@ class Prepared:
     scale: float
     threshold: bool
     known: dict[str, Any] = field(default_factory=dict)
+    related: Related | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -171,13 +171,20 @@ class FieldWriter:
         )
         if self.chunk.special is not None:
             payload.sections[Section.VERBATIM] = verbatim.encode(self.chunk.chunk, self.chunk.special)
-        symmetric = self.chosen.symmetric
-        if symmetric is not None:
-            payload.sections[Section.SYMMETRY] = symmetric.section.to_bytes((d, h, w))
-        decoded = reconstruct(NUMPY, payload, section, values, symmetric=symmetric)
+        if self.chosen.symmetric is not None:
+            payload.sections[Section.SYMMETRY] = self.chosen.symmetric.section.to_bytes((d, h, w))
+        if self.chosen.prediction is not None:
+            payload.sections[Section.PREDICTION] = self.chosen.prediction.section
+        decoded = self._reconstruct(payload, section, values)
         if target.kind == "max_error":
             decoded = self._correct(payload, section, values, decoded)
         return payload, self._squared_error(decoded)
+
+    def _reconstruct(self, payload: Payload, section: FieldSection, values: Array) -> Array:
+        """The voxels as the decoder will have them."""
+        chosen = self.chosen
+        predicted = None if chosen.prediction is None else chosen.prediction.latents
+        return reconstruct(NUMPY, payload, section, values, symmetric=chosen.symmetric, predicted=predicted)
 
     def _difference(self, decoded: Array) -> Array:
         """Original minus decoded density, float64; 0 at special voxels and where a threshold drops them."""
@@ -203,7 +210,7 @@ class FieldWriter:
         section_bytes = corrections.encode(inside, occupied, bound)
         if section_bytes is not None:
             payload.sections[Section.CORRECTIONS] = section_bytes
-            decoded = reconstruct(NUMPY, payload, section, values, symmetric=self.chosen.symmetric)
+            decoded = self._reconstruct(payload, section, values)
         still = np.abs(self._difference(decoded)) > bound
         if still.any():
             kept = still if self.chunk.special is None else still | self.chunk.special

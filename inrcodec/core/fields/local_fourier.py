@@ -18,7 +18,8 @@ from inrcodec.core.fields.layout import Layout
 from inrcodec.core.payload import PayloadError
 
 LATENT_BITS = 6  # dequantised latents are whole numbers of 1/64 step
-# |latent| * 2**TABLE_BITS * sum|table row|: two blocks of at most 64 latents of norm one give 2**3.5
+# |latent| * 2**TABLE_BITS * sum|table row|: two blocks of at most 64 latents of norm one give 2**3.5; the
+# sum of a column is hardly larger, as a function of norm one reaches at most 150 voxels
 _LATENT_LIMIT = 2.0 ** (53 - TABLE_BITS - 4)
 
 Array = np.ndarray[Any, Any]
@@ -101,6 +102,41 @@ def synthesise_exact(
     return values.reshape(values.shape[0], height, -1)
 
 
+def analyse_exact(backend: Backend, voxels: Array, layout: Layout) -> Array:
+    """Latents of whole-numbered voxels, exactly: the transpose of synthesis, with the same integer tables.
+
+    Args:
+        backend: where to compute.
+        voxels: (d, h, w) whole numbers of any unit.
+        layout: the field's layout.
+
+    Returns:
+        (bands, blocks) float64 of whole numbers of the same unit, NumPy, blocks in coding order.
+
+    Raises:
+        PayloadError: voxels too large for exact arithmetic.
+    """
+    xp, values = backend.xp, backend.asarray(np.ascontiguousarray(voxels, np.float64))
+    for axis in reversed(layout.axes):
+        # the last axis holds voxels; its latents go to the front, so that after three turns z is first again
+        _check_range(backend, values)
+        rows = values.shape[:2]
+        values = values.reshape(-1, axis.length)
+        parts = [xp.matmul(values[:, b.low : b.high], backend.asarray(b.integer_table)) for b in axis.blocks]
+        turned = xp.permute_dims(xp.concat(parts, axis=1).reshape(*rows, -1), (2, 0, 1))
+        values = xp.round(turned * 2.0**-TABLE_BITS)
+    _check_range(backend, values)
+    grid, size = layout.grid, layout.latents
+    split = backend.to_numpy(values).reshape(grid[0], size[0], grid[1], size[1], grid[2], size[2])
+    latents = split.transpose(1, 3, 5, 0, 2, 4).reshape(layout.bands, layout.blocks)
+    return np.asarray(latents[:, layout.order])
+
+
+def _check_range(backend: Backend, values: Any) -> None:
+    if not float(backend.xp.max(backend.xp.abs(values))) < _LATENT_LIMIT:  # written so that NaN fails
+        raise PayloadError("latents are out of the range that exact arithmetic holds")
+
+
 def _reached(axis: AxisBasis, wanted: slice) -> slice:
     touching = [b for b, k in enumerate(axis.blocks) if k.low < wanted.stop and k.high > wanted.start]
     return slice(touching[0], touching[-1] + 1)
@@ -113,8 +149,7 @@ def _axis(backend: Backend, values: Any, axis: AxisBasis, reach: slice, wanted: 
     middle one and (blocks, latents, columns) for the outermost, which ``last`` names.
     """
     xp = backend.xp
-    if float(xp.max(xp.abs(values))) >= _LATENT_LIMIT:
-        raise PayloadError("latents are out of the range that exact arithmetic holds")
+    _check_range(backend, values)
     length = wanted.stop - wanted.start
     inner = values.ndim == 3 and not last
     rows, columns = values.shape[0], values.shape[-1]
