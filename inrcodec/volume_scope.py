@@ -102,7 +102,7 @@ def _symmetry_of(
         raise ValueError(f"symmetry needs a volume of three axes, got shape {volume.shape}")
     if chunks is not None and _chunk_shape(volume, chunks) != volume.shape:
         raise ValueError(
-            f"symmetry needs the volume of shape {volume.shape} as one chunk, got chunks {chunks}; leave them out"
+            f"symmetry needs the volume of shape {volume.shape} as one chunk, got chunks {chunks}"
         )
     if symmetry.strip().lower() == "auto":
         return detect(volume)

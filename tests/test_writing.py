@@ -9,6 +9,7 @@ from conftest import blobs
 from inrcodec.core import PayloadError, Settings, Target, VolumeModel, decode_many, inspect
 from inrcodec.core.backend import NUMPY
 from inrcodec.core.choosing import fit_chunks
+from inrcodec.core.context import ContextNetwork
 from inrcodec.core.field_section import FieldSection, volume_digest
 from inrcodec.core.latent_coding import decode_latents, encode_latents
 from inrcodec.core.payload import Payload, Section
@@ -99,8 +100,6 @@ def test_latents_come_back() -> None:
 
 
 def test_latents_of_another_network_are_noticed_or_differ() -> None:
-    from inrcodec.core.context import ContextNetwork
-
     payload = written(blobs((16, 17, 18)), Settings(effort=0))
     section = FieldSection.from_bytes(payload.section(Section.FIELD), (16, 17, 18))
     other = ContextNetwork.from_flat(-prior().flat)

@@ -1,4 +1,4 @@
-"""The asymmetric unit of a volume: where it lies, and the mean of all its copies. Only an encoder needs it."""
+"""The asymmetric unit of a volume: where it lies, and the mean of all its copies. For encoders."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from inrcodec.core.symmetry.expansion import Spans, distinct
 from inrcodec.core.symmetry.groups import Helix
 from inrcodec.core.symmetry.images import Images
-from inrcodec.core.symmetry.prediction import Spans, distinct
 from inrcodec.core.symmetry.rotations import UNIT
 from inrcodec.core.symmetry.sampling import Sampler, spans_needed
 from inrcodec.core.symmetry.splines import POSITION_BITS

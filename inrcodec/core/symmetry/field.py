@@ -14,8 +14,8 @@ from inrcodec.core.fields.layout import Layout, get_layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS, synthesise_exact
 from inrcodec.core.latent_coding import decode_latents, dequantise
 from inrcodec.core.shells import ShellTable, scale_exact
+from inrcodec.core.symmetry.expansion import Spans, expand
 from inrcodec.core.symmetry.images import Box
-from inrcodec.core.symmetry.prediction import Spans, predict
 from inrcodec.core.symmetry.section import SymmetrySection
 
 VALUE_BITS = 10  # values of the asymmetric unit are whole numbers of 2**-10 step
@@ -76,7 +76,7 @@ class SymmetricField:
         )
 
     def units(self, backend: Backend, region: Box) -> Array:
-        """(d, h, w) float64 whole numbers: what the field adds to a region's voxels, in the units of synthesis."""
+        """What the field adds to a region's voxels: (d, h, w) float64 whole numbers, units of synthesis."""
         latents = dequantise(self.latents, self.section.offsets)
         if self.shells is not None:
             latents = scale_exact(latents, self.shells.multipliers(self.layout)[self.active])
@@ -89,4 +89,4 @@ class SymmetricField:
             units = synthesise_exact(backend, latents, self.active, self.layout, (d, h, w))
             return np.rint(backend.to_numpy(units) / _FINER)
 
-        return predict(self.section.images, self.section.field, values, region) * _FINER
+        return expand(self.section.images, self.section.field, values, region) * _FINER

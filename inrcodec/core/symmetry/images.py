@@ -1,7 +1,8 @@
 """Where the asymmetric unit holds what a voxel shows: its image under one operation of the group.
 
-Positions are whole numbers of 2**-10 voxel. Among a voxel's images the one that lies furthest in a fixed direction
-is in the asymmetric unit (a Dirichlet domain of the group); equal ones are told apart by the order of operations.
+Positions are whole numbers of 2**-10 voxel. Among a voxel's images the one that lies furthest in a fixed
+direction is in the asymmetric unit (a Dirichlet domain of the group); equal ones are told apart by the order of
+operations.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class Images:
     Attributes:
         symmetry: the group and its place.
         direction: (3,) whole numbers along z, y, x, the direction of the asymmetric unit.
-        radius: voxels further than this from the centre (from the axis, of axial groups) have no image; None is
-            no limit.
+        radius: voxels further than this from the centre (from the axis, of axial groups) have no image; None
+            is no limit.
     """
 
     symmetry: Symmetry
@@ -141,7 +142,7 @@ class Images:
         return best_y + cy, best_x + cx
 
     def on_lattice(self, z: Array, y: Array, x: Array) -> tuple[Array, Array, Array]:
-        """Voxels that lattice operations take voxels to, furthest in the direction: indices, any broadcast shape."""
+        """Indices of the voxels furthest in the direction that lattice operations take voxels to."""
         cz, cy, cx = self.symmetry.centre
         offsets = [a * _ONE - c for a, c in zip((z, y, x), (cz, cy, cx), strict=True)]
         d = np.array(self.direction, np.int64)

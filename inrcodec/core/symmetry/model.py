@@ -22,7 +22,7 @@ class SymmetryModel:
         symmetry: the group and its place.
         direction: (3,) along z, y, x, from -127 to 127, of the asymmetric unit.
         shape: (d, h, w) of the volume, which is one chunk.
-        radius: voxels from the centre, or from the axis of C, D and helices, beyond which symmetry predicts nothing;
+        radius: voxels from the centre, or from the axis of C, D and helices, beyond which symmetry says nothing;
             None is no limit.
 
     Raises:

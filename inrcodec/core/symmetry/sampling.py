@@ -51,8 +51,8 @@ def spans_needed(low: Array, high: Array, field: tuple[Span, Span, Span], axes: 
 class Sampler:
     """Values of a box at positions in a volume.
 
-    A position is covered where it lies between two voxels of the field or on one; beyond the first and the last
-    voxel of an axis the spline goes on with the coefficient at the end.
+    A position is covered where it lies between two voxels of the field or on one; beyond the first and the
+    last voxel of an axis the spline goes on with the coefficient at the end.
 
     Args:
         values: (d, h, w) whole numbers in float64.
@@ -80,7 +80,7 @@ class Sampler:
         return (position >= start << POSITION_BITS) & (position <= stop - 1 << POSITION_BITS)
 
     def _taps(self, axis: int, position: Array) -> tuple[list[Array], list[Array] | None]:
-        """Indices of the coefficients that positions depend on, and their weights; None for one of weight 1."""
+        """Indices of the coefficients that positions depend on, and weights; None for one of weight 1."""
         n = self.values.shape[axis]
         last = 2 * n - 2 if axis in self.axes else n - 1
         offset = position - (self.origin[axis] << POSITION_BITS)
@@ -168,6 +168,7 @@ class Sampler:
             at = b * width
             total.append(_weighted([lines[a + at] for a in planes], wz))
         line = _weighted(total, wy)
+        assert wx is not None
         line *= np.stack(wx, axis=1)
         return rounded(line[:, 0] + line[:, 1] + line[:, 2] + line[:, 3])
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from inrcodec.core.field_section import pack_envelope, read_envelope
 from inrcodec.core.payload import MAX_SIDE, MAX_VOXELS, PayloadError, Reader, pack_varint
+from inrcodec.core.symmetry.expansion import Spans
 from inrcodec.core.symmetry.groups import Helix, PointGroup, Symmetry
 from inrcodec.core.symmetry.images import Images
-from inrcodec.core.symmetry.prediction import Spans
 
 _FAMILIES = "CDTOI"
 _HELIX = 5
@@ -33,7 +33,7 @@ class SymmetrySection:
         images: of the chunk's voxels in the asymmetric unit.
         offsets: (3,) reconstruction offsets for magnitudes 1, 2 and above, in 1/64 step.
         envelope: (BINS,) coarse spectrum; bins of 0 hold no latents.
-        field: start and end of the field along z, y, x, in voxels of the chunk; it may stick out of the chunk.
+        field: start and end of the field along z, y, x, in voxels of the chunk; it may stick out of it.
         latents: their bytes.
     """
 
@@ -87,7 +87,8 @@ class SymmetrySection:
         try:
             group: PointGroup | Helix
             if family == _HELIX:
-                group = Helix(*struct.unpack("<qq", reader.take(16)), n)
+                rise, twist = struct.unpack("<qq", reader.take(16))
+                group = Helix(rise, twist, n)
             else:
                 group = PointGroup(_FAMILIES[family], n)
             centre = Symmetry.standard(group, shape).centre

@@ -18,13 +18,13 @@ Corner = tuple[int, int, int]
 Values = Callable[[Spans], Array]
 
 
-def predict(images: Images, field: Spans, values: Values, region: Box) -> Array:
+def expand(images: Images, field: Spans, values: Values, region: Box) -> Array:
     """Values of a region's voxels, each that of its image in the asymmetric unit.
 
     Args:
         images: of voxels under the group.
-        field: start and end of the asymmetric unit's field along z, y, x, in voxels of the volume (it may stick
-            out of it).
+        field: start and end of the asymmetric unit's field along z, y, x, in voxels of the volume (it may
+            stick out of it).
         values: gives the field, whole numbers in float64, between such starts and ends.
         region: of the volume.
 
@@ -76,20 +76,18 @@ def distinct(images: Images, region: Box) -> tuple[Corner, Corner, Array, Array]
     """Voxels that lattice operations take a region's to.
 
     Returns:
-        Corner and shape of a box that holds them, their flat indices in it, and for each voxel of the region its
-        own; one beyond the box's last for voxels without an image.
+        Corner and shape of a box that holds them, their flat indices in it, and for each voxel of the region
+        its own; one beyond the box's last for voxels without an image.
     """
     ranges = [np.arange(s.start, s.stop, dtype=np.int64) for s in region]
-    z, y, x = np.ix_(*ranges)
+    _, y, x = np.ix_(*ranges)
     planes = [images.on_lattice(plane[None, None], y, x) for plane in ranges[0][:, None]]
     lows = [min(int(p[a].min()) for p in planes) for a in range(3)]
     highs = [max(int(p[a].max()) for p in planes) for a in range(3)]
     low, shape = (lows[0], lows[1], lows[2]), tuple(b - a + 1 for a, b in zip(lows, highs, strict=True))
     held = np.zeros(prod(shape) + 1, bool)
     table = np.empty([len(r) for r in ranges], np.int32)
-    squares = [
-        (r * 2**POSITION_BITS - c) ** 2 for r, c in zip(ranges, images.symmetry.centre, strict=True)
-    ]
+    squares = [(r * 2**POSITION_BITS - c) ** 2 for r, c in zip(ranges, images.symmetry.centre, strict=True)]
     for row, (pz, py, px), square in zip(table, planes, squares[0], strict=True):
         row[...] = (((pz - low[0]) * shape[1] + py - low[1]) * shape[2] + px - low[2])[0]
         row[~images.inside(square + squares[1][:, None] + squares[2])] = prod(shape)
