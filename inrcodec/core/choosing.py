@@ -202,10 +202,11 @@ def _fit_volume_scope(
             cell = 1 if chunk.threshold or volume.cell is None else volume.cell
             mask = occupancy.compress(chunk.represented, cell)
             occupied = chunk.occupied(cell)
-        scale = np.array([chunk.scale])
-        values, symmetric = _normalised([chunk], scale), None
+        scale, symmetric = np.array([chunk.scale]), None
         if volume.symmetry is not None and volume.symmetry.shape == chunk.chunk.shape:
             symmetric = fit_symmetric(backend, chunk, occupied, volume, preset)
+        values = _normalised([chunk], scale)
+        if symmetric is not None:
             values = values - symmetric.units(backend, chunk.box)[None] * (
                 volume.step * UNIT_STEP / chunk.scale
             )

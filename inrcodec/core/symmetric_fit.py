@@ -23,7 +23,7 @@ from inrcodec.core.shell_loop import fit_fsc
 from inrcodec.core.symmetry.asymmetric_unit import find_unit
 from inrcodec.core.symmetry.detection import Detected
 from inrcodec.core.symmetry.fitting import unit_voxels
-from inrcodec.core.symmetry.groups import CENTRE_UNIT, Helix, Symmetry
+from inrcodec.core.symmetry.groups import Helix, Symmetry
 from inrcodec.core.symmetry.images import Images
 from inrcodec.core.symmetry.model import SymmetryModel
 from inrcodec.core.volume import VolumeModel, short_step
@@ -34,6 +34,7 @@ from inrcodec.core.volume_training import Progress, block_choice, filled_score
 _CHUNK = 64  # voxels a side of the chunks that the volume would be written in without symmetry
 _COARSE = 48  # voxels a side of the grid that an asymmetric unit is placed on
 _BLOCK = 10  # voxels: a usual block length
+_FAR = 0.9  # of the longest distance from the centre: density there is the solvent's
 _NOTHING = 0.01  # of the error that the step leaves: density that needs no symmetry
 _RATIO_TURNS = 6
 _NEAR = 0.01  # of the bytes asked for: enough
@@ -156,14 +157,11 @@ def placed(symmetry: Symmetry, ready: Prepared, step: float) -> SymmetryModel:
 
 def _radius(symmetry: Symmetry, ready: Prepared, step: float) -> int | None:
     """The least radius beyond which there is next to no density; None where there is some everywhere."""
-    square = [
-        (np.arange(n) - c / CENTRE_UNIT) ** 2 for n, c in zip(ready.chunk.shape, symmetry.centre, strict=True)
-    ]
-    if Images(symmetry, (0, 0, 1)).axial:
-        square[0] = np.zeros_like(square[0])
-    z, y, x = (a[s] for a, s in zip(square, ready.box, strict=True))
-    distance = np.ceil(np.sqrt(z[:, None, None] + y[:, None] + x)).astype(np.int64)
-    energy = np.bincount(distance.ravel(), weights=((ready.values - ready.offset) ** 2).ravel())
+    d, h, w = ready.chunk.shape
+    distance = Images(symmetry, (0, 0, 1)).distance((d, h, w))[ready.box]
+    far = ready.values[distance > _FAR * distance.max()].mean()
+    level = ready.offset if ready.background is not None else far
+    energy = np.bincount(distance.ravel(), weights=((ready.values - level) ** 2).ravel())
     beyond = energy.sum() - energy.cumsum()
     radius = int(np.flatnonzero(beyond <= _NOTHING * ready.values.size * step**2 / 12)[0])
     return radius if radius < distance.max() else None

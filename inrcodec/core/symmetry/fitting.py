@@ -9,6 +9,7 @@ import numpy as np
 from inrcodec.core.backend import Backend
 from inrcodec.core.fitting import Voxels, fit_latents
 from inrcodec.core.latent_coding import encode_latents
+from inrcodec.core.payload import short
 from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import Preset
 from inrcodec.core.symmetry.asymmetric_unit import average, find_unit
@@ -26,6 +27,7 @@ def unit_voxels(
     backend: Backend, model: SymmetryModel, chunk: Prepared, occupied: Array | None, shells: Any
 ) -> tuple[Any, Voxels]:
     """Voxels of the asymmetric unit in units of the chunk's scale, and where they lie."""
+    shift_offset(model, chunk)
     key = (model, backend, None if occupied is None else int(np.count_nonzero(occupied)))
     before = chunk.known.get("asymmetric unit")
     if before is not None and before[0] == key:
@@ -39,6 +41,13 @@ def unit_voxels(
     values, care = average(model.images, density, spans, care)
     chunk.known["asymmetric unit"] = (key, spans, values[None], care[None])
     return spans, Voxels(backend, values[None], care[None], shells)
+
+
+def shift_offset(model: SymmetryModel, chunk: Prepared) -> None:
+    """Move a chunk's offset to its density beyond the radius, which symmetry does not speak of."""
+    if model.radius is not None and chunk.background is None:
+        beyond = model.images.distance(model.shape) > model.radius
+        chunk.offset = short(float(chunk.values[beyond].mean()))
 
 
 def fit_symmetric(

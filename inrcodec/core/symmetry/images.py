@@ -87,6 +87,14 @@ class Images:
         plane = () if self.symmetry.lattice().all() else (1, 2)
         return (0, *plane) if flips else plane
 
+    def distance(self, shape: tuple[int, int, int]) -> Array:
+        """(d, h, w) voxels from the centre, or from the axis of axial groups, rounded up."""
+        square = [(np.arange(n) - c / _ONE) ** 2 for n, c in zip(shape, self.symmetry.centre, strict=True)]
+        if self.axial:
+            square[0] = np.zeros_like(square[0])
+        z, y, x = square
+        return np.asarray(np.ceil(np.sqrt(z[:, None, None] + y[:, None] + x)).astype(np.int64))
+
     def inside(self, square: Array) -> Array:
         """Which squared distances from centre or axis are within the radius."""
         if self.radius is None:
