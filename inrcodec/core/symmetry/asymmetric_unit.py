@@ -14,7 +14,6 @@ from inrcodec.core.symmetry.rotations import UNIT
 from inrcodec.core.symmetry.sampling import Sampler, spans_needed
 from inrcodec.core.symmetry.splines import POSITION_BITS
 
-MARGIN = 0  # voxels around the asymmetric unit that interpolation inside it depends on
 _ONE = 2**POSITION_BITS
 _LARGEST = 2.0**28  # whole numbers that densities are scaled to
 
@@ -24,6 +23,9 @@ Array = np.ndarray[Any, Any]
 def find_unit(images: Images, represented: Array) -> tuple[Spans, Array]:
     """The box that holds the images of all represented voxels, and which of its voxels matter.
 
+    Those nearest to an image matter. The others that interpolation sees the field may choose: a smooth
+    continuation costs least, and is near enough.
+
     Args:
         images: of the volume's voxels.
         represented: (d, h, w) mask of them.
@@ -31,72 +33,47 @@ def find_unit(images: Images, represented: Array) -> tuple[Spans, Array]:
     Returns:
         Start and end of the box along each axis, and a mask of its voxels.
     """
-    marks = _marked(images, represented)
-    origin, mask = marks
-    held = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    inside = tuple(slice(int(h[0]), int(h[-1]) + 1) for h in held)
-    mask = mask[inside]
-    margins = [MARGIN if axis in images.axes else 0 for axis in range(3)]
-    mask = np.pad(mask, [(m, m) for m in margins])
-    for axis, margin in enumerate(margins):
-        mask = _dilated(mask, axis, margin)
-    starts = [o + s.start - m for o, s, m in zip(origin, inside, margins, strict=True)]
-    d, h, w = ((start, start + n) for start, n in zip(starts, mask.shape, strict=True))
+    z, y, x = (_nearest(a) for a in _positions(images, represented))
+    low = [int(a.min()) for a in (z, y, x)]
+    shape = [int(a.max()) - b + 1 for a, b in zip((z, y, x), low, strict=True)]
+    mask = np.zeros(shape, bool)
+    mask[z - low[0], y - low[1], x - low[2]] = True
+    d, h, w = ((start, start + n) for start, n in zip(low, shape, strict=True))
     return (d, h, w), mask
 
 
-def _dilated(mask: Array, axis: int, margin: int) -> Array:
-    out = np.moveaxis(mask.copy(), axis, 0)
-    source = np.moveaxis(mask, axis, 0)
-    for shift in range(1, margin + 1):
-        out[shift:] |= source[:-shift]
-        out[:-shift] |= source[shift:]
-    return np.moveaxis(out, 0, axis)
+def _nearest(position: Array) -> Array:
+    """The voxel nearest to a position along an axis."""
+    return (position + _ONE // 2) >> POSITION_BITS
 
 
-def _marked(images: Images, represented: Array) -> tuple[tuple[int, ...], Array]:
-    """Voxels next to images, in a box of which the first voxel's position is given."""
+def _positions(images: Images, represented: Array) -> tuple[Array, Array, Array]:
+    """Images of the represented voxels that have one, some of them more than once.
+
+    Raises:
+        ValueError: none has.
+    """
     whole = (slice(0, represented.shape[0]), slice(0, represented.shape[1]), slice(0, represented.shape[2]))
     if images.axial:
-        parts = list(images.columns(whole))
-        low = [min(int(getattr(p, a).min()) for p in parts) >> POSITION_BITS for a in "zyx"]
-        high = [(max(int(getattr(p, a).max()) for p in parts) >> POSITION_BITS) + 1 for a in "zyx"]
-        shape = [b - a + 1 for a, b in zip(low, high, strict=True)]
-        marks = np.zeros(shape, bool)
-        for part in parts:
-            for plane, z in zip(part.planes.tolist(), part.z.tolist(), strict=True):
-                held = represented[plane].ravel()[part.columns]
-                if not held.any():
-                    continue
-                flat = np.zeros(shape[1] * shape[2], bool)
-                for y, x in _corners(part.y[held], part.x[held]):
-                    flat[(y - low[1]) * shape[2] + x - low[2]] = True
-                for corner in {z >> POSITION_BITS, -(-z >> POSITION_BITS)}:
-                    marks[corner - low[0]] |= flat.reshape(shape[1:])
-        return tuple(low), marks
-    origin, box, wanted, table = distinct(images, whole)
+        found = []
+        for part in images.columns(whole):
+            held = represented.reshape(len(represented), -1)[np.ix_(part.planes, part.columns)]
+            plane, column = np.nonzero(held)
+            found.append((part.z[plane], part.y[column], part.x[column]))
+        if not found or not sum(len(z) for z, _, _ in found):
+            raise ValueError("no represented voxel has an image")
+        z, y, x = (np.concatenate(a) for a in zip(*found, strict=True))
+        return z, y, x
+    origin, box, _, table = distinct(images, whole)
     held = np.zeros(int(np.prod(box)) + 1, bool)
     held[table[represented]] = True
-    held = held[:-1]
-    if not images.axes:
-        return origin, held.reshape(box)
-    wanted = np.flatnonzero(held)
-    z, y, x = (a + o for a, o in zip(np.unravel_index(wanted, box), origin, strict=True))
-    z, y, x = images.between(z, y, x)
-    low = [int(a.min()) >> POSITION_BITS for a in (z, y, x)]
-    shape = [(int(a.max()) >> POSITION_BITS) + 2 - b for a, b in zip((z, y, x), low, strict=True)]
-    marks = np.zeros(shape, bool)
-    for cz in (z >> POSITION_BITS, -(-z >> POSITION_BITS)):
-        for cy, cx in _corners(y, x):
-            marks[cz - low[0], cy - low[1], cx - low[2]] = True
-    return tuple(low), marks
-
-
-def _corners(y: Array, x: Array) -> Iterator[tuple[Array, Array]]:
-    """Whole voxels around positions."""
-    for cy in (y >> POSITION_BITS, -(-y >> POSITION_BITS)):
-        for cx in (x >> POSITION_BITS, -(-x >> POSITION_BITS)):
-            yield cy, cx
+    at = np.flatnonzero(held[:-1])
+    if not at.size:
+        raise ValueError("no represented voxel has an image")
+    z, y, x = (a + o for a, o in zip(np.unravel_index(at, box), origin, strict=True))
+    if images.axes:
+        return images.between(z, y, x)
+    return z << POSITION_BITS, y << POSITION_BITS, x << POSITION_BITS
 
 
 def average(images: Images, volume: Array, spans: Spans, care: Array) -> tuple[Array, Array]:
