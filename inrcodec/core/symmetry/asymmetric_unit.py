@@ -14,6 +14,7 @@ from inrcodec.core.symmetry.rotations import UNIT
 from inrcodec.core.symmetry.sampling import Sampler, spans_needed
 from inrcodec.core.symmetry.splines import POSITION_BITS
 
+_FREE = 3  # planes above and below the slab of a helix
 _ONE = 2**POSITION_BITS
 _LARGEST = 2.0**28  # whole numbers that densities are scaled to
 
@@ -38,8 +39,22 @@ def find_unit(images: Images, represented: Array) -> tuple[Spans, Array]:
     shape = [int(a.max()) - b + 1 for a, b in zip((z, y, x), low, strict=True)]
     mask = np.zeros(shape, bool)
     mask[z - low[0], y - low[1], x - low[2]] = True
-    d, h, w = ((start, start + n) for start, n in zip(low, shape, strict=True))
+    if isinstance(images.symmetry.group, Helix):
+        mask, low[0] = _thickened(mask), low[0] - _FREE
+    d, h, w = ((start, start + n) for start, n in zip(low, mask.shape, strict=True))
     return (d, h, w), mask
+
+
+def _thickened(mask: Array) -> Array:
+    """The slab of a helix with more planes: one to fit on each side, and some that may hold what they will.
+
+    A slab is so thin that much of it lies near planes of which interpolation needs both sides.
+    """
+    mask = np.pad(mask, [(_FREE, _FREE), (0, 0), (0, 0)])
+    out = mask.copy()
+    out[1:] |= mask[:-1]
+    out[:-1] |= mask[1:]
+    return out
 
 
 def _nearest(position: Array) -> Array:
