@@ -21,7 +21,7 @@ from inrcodec.core.symmetry.splines import (
 
 _COLUMNS = 2**12  # sampled at once: what is added up stays in a core's cache
 _PLANES = 32  # likewise
-_POINTS = 2**12
+_POINTS = 2**13
 
 Array = np.ndarray[Any, Any]
 Span = tuple[int, int]
@@ -138,39 +138,50 @@ class Sampler:
             out[rows] = self.values[at[0], at[1], at[2]]
             return out
         assert self.axes == (0, 1, 2)
-        lines = self._lines
-        starts = range(0, len(rows), _POINTS)
+        padded = self._padded
 
         def sample(start: int) -> None:
             some = rows[start : start + _POINTS]
-            out[some] = self._between(lines, z[some], y[some], x[some])
+            out[some] = self._between(padded, z[some], y[some], x[some])
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            list(pool.map(sample, starts))
+            list(pool.map(sample, range(0, len(rows), _POINTS)))
         return out
 
     @cached_property
-    def _lines(self) -> Array:
-        """(lines, TAPS) the coefficients from each on along x; beyond an end lies the last one."""
-        ends = (TAPS // 2 - 1, TAPS // 2)
-        padded = np.pad(self.coefficients, [(0, 0), (0, 0), ends], mode="edge")
-        return np.lib.stride_tricks.sliding_window_view(padded.reshape(-1), TAPS)
+    def _padded(self) -> Array:
+        """Spline coefficients with those at the ends of all axes once more, as often as taps reach beyond."""
+        return np.pad(self.coefficients, (TAPS // 2 - 1, TAPS // 2), mode="edge")
 
-    def _between(self, lines: Array, z: Array, y: Array, x: Array) -> Array:
-        """Values at positions inside the field; ``lines`` saves asking for them from many threads."""
-        (tz, wz), (ty, wy), (tx, wx) = (self._taps(a, p) for a, p in enumerate((z, y, x)))
-        height = 2 * self.values.shape[1] - 1
-        width = 2 * self.values.shape[2] - 1 + TAPS - 1
-        first = tx[1]  # the padding moves all by one: the taps begin a coefficient below the position
-        planes = [a * (height * width) + first for a in tz]
-        total = []
-        for b in ty:
-            at = b * width
-            total.append(_weighted([lines[a + at] for a in planes], wz))
-        line = _weighted(total, wy)
-        assert wx is not None
-        line *= np.stack(wx, axis=1)
-        return rounded(line[:, 0] + line[:, 1] + line[:, 2] + line[:, 3])
+    def _between(self, padded: Array, z: Array, y: Array, x: Array) -> Array:
+        """Values at positions inside the field, from padded coefficients."""
+        height, width = padded.shape[1:]
+        flat = padded.reshape(-1)
+        first, tables = np.zeros(len(z), np.int64), []
+        for axis, (position, row) in enumerate(zip((z, y, x), (height, width, 1), strict=True)):
+            offset = 2 * (position - (self.origin[axis] << POSITION_BITS))
+            first += offset >> POSITION_BITS
+            first *= row
+            tables.append(weights()[offset & (2**POSITION_BITS - 1)].T.copy())
+        wz, wy, wx = tables
+        taken, inner, middle = np.empty(len(z)), np.empty(len(z)), np.empty(len(z))
+        out = np.zeros(len(z))
+        for c in range(TAPS):
+            middle[:] = 0
+            for b in range(TAPS):
+                inner[:] = 0
+                for a in range(TAPS):
+                    # the index is inside: clipping is only faster than checking
+                    np.take(flat[(a * height + b) * width + c :], first, out=taken, mode="clip")
+                    taken *= wz[a]
+                    inner += taken
+                rounded(inner)
+                inner *= wy[b]
+                middle += inner
+            rounded(middle)
+            middle *= wx[c]
+            out += middle
+        return rounded(out)
 
 
 def _weighted(values: list[Array], table: list[Array] | None) -> Array:

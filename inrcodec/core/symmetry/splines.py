@@ -29,6 +29,7 @@ HALFWAY = (
 )  # weights of voxels beside a point halfway between two, nearest first
 REACH = len(HALFWAY) + 4  # voxels that both filters see to each side
 TAPS = 4  # coefficients along an axis that a value between them depends on
+_SOME = 2**16  # values filtered at once: they stay in a core's cache
 _LIMIT = 2.0 ** (53 - WEIGHT_BITS - 2 - 3 * 2)  # of values: filter gains are below 3 an axis
 
 Array = np.ndarray[Any, Any]
@@ -90,8 +91,15 @@ def coefficients(values: Array, axes: tuple[int, ...]) -> Array:
     """
     out = values
     for axis in axes:
-        out = _filtered(_halved(np.moveaxis(out, axis, 0)))
-        out = np.moveaxis(out, 0, axis)
+        lines = np.moveaxis(out, axis, 0)
+        shape = (2 * len(lines) - 1, *lines.shape[1:])
+        lines = lines.reshape(len(lines), -1)
+        finer = np.empty((shape[0], lines.shape[1]))
+        many = max(1, _SOME // shape[0])
+        for start in range(0, lines.shape[1], many):
+            some = slice(start, start + many)
+            finer[:, some] = _filtered(_halved(np.ascontiguousarray(lines[:, some])))
+        out = np.moveaxis(finer.reshape(shape), 0, axis)
     return np.ascontiguousarray(out)
 
 
@@ -99,12 +107,15 @@ def _halved(values: Array) -> Array:
     """Values at every half voxel of the first axis."""
     n = len(values)
     padded = _extended(values, len(HALFWAY) - 1)
-    total = np.zeros((n - 1, *values.shape[1:]))
-    for j, tap in enumerate(HALFWAY):
-        below = len(HALFWAY) - 1 - j
-        total += tap * (padded[below : below + n - 1] + padded[below + 2 * j + 1 : below + 2 * j + n])
     out = np.empty((2 * n - 1, *values.shape[1:]))
     out[::2] = values
+    total = np.zeros((n - 1, *values.shape[1:]))
+    pair = np.empty_like(total)
+    for j, tap in enumerate(HALFWAY):
+        below = len(HALFWAY) - 1 - j
+        np.add(padded[below : below + n - 1], padded[below + 2 * j + 1 : below + 2 * j + n], out=pair)
+        pair *= tap
+        total += pair
     out[1::2] = rounded(total)
     return out
 
@@ -115,8 +126,11 @@ def _filtered(values: Array) -> Array:
     first, *side = filter_taps()
     padded = _extended(values, len(side))
     total = first * values
+    pair = np.empty_like(total)
     for j, tap in enumerate(side, start=1):
-        total += tap * (padded[len(side) - j : len(side) - j + n] + padded[len(side) + j : len(side) + j + n])
+        np.add(padded[len(side) - j : len(side) - j + n], padded[len(side) + j : len(side) + j + n], out=pair)
+        pair *= tap
+        total += pair
     return rounded(total)
 
 
