@@ -203,13 +203,10 @@ def reconstruct(
         bands = section.active
         if predicted is not None:
             values, bands = prediction.added(values, bands, predicted)
-        units = synthesise_exact(
-            backend,
-            values,
-            bands,
-            section.layout,
-            (box[0], box[1], box[2]),
-        )
+        if len(bands):
+            units = synthesise_exact(backend, values, bands, section.layout, (box[0], box[1], box[2]))
+        else:
+            units = backend.asarray(np.zeros([s.stop - s.start for s in box]))
         if symmetric is not None:
             units += backend.asarray(symmetric.units(backend, (inner[0], inner[1], inner[2])))
         units *= section.unit

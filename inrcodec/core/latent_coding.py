@@ -49,6 +49,9 @@ def decode_latents(
         PayloadError: the bytes are damaged.
     """
     reader = SymbolReader(data)
+    if not len(active):
+        reader.end()
+        return np.zeros((0, layout.blocks), np.int32)
     values = np.zeros((layout.bands, layout.blocks), np.int32)
     state = ContextState(backend, layout, envelope[None])
     for bands, part, features in context.walk(state, active):

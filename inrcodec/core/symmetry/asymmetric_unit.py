@@ -79,13 +79,13 @@ def _positions(images: Images, represented: Array) -> tuple[Array, Array, Array]
             raise ValueError("no represented voxel has an image")
         z, y, x = (np.concatenate(a) for a in zip(*found, strict=True))
         return z, y, x
-    origin, box, _, table = distinct(images, whole)
-    held = np.zeros(int(np.prod(box)) + 1, bool)
+    (z, y, x), table = distinct(images, whole)
+    held = np.zeros(len(z) + 1, bool)
     held[table[represented]] = True
-    at = np.flatnonzero(held[:-1])
-    if not at.size:
+    held = held[:-1]
+    if not held.any():
         raise ValueError("no represented voxel has an image")
-    z, y, x = (a + o for a, o in zip(np.unravel_index(at, box), origin, strict=True))
+    z, y, x = z[held], y[held], x[held]
     if images.axes:
         return images.between(z, y, x)
     return z << POSITION_BITS, y << POSITION_BITS, x << POSITION_BITS

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from typing import Any
 
@@ -14,7 +16,6 @@ from inrcodec.core.symmetry.splines import POSITION_BITS
 
 Array = np.ndarray[Any, Any]
 Spans = tuple[Span, Span, Span]
-Corner = tuple[int, int, int]
 Values = Callable[[Spans], Array]
 
 
@@ -57,10 +58,9 @@ def _sampler(images: Images, field: Spans, values: Values, low: Array, high: Arr
 
 
 def _general(images: Images, field: Spans, values: Values, region: Box) -> Array:
-    origin, shape, wanted, table = distinct(images, region)
-    sampled = np.zeros(prod(shape) + 1)
-    if wanted.size:
-        z, y, x = (a + o for a, o in zip(np.unravel_index(wanted, shape), origin, strict=True))
+    (z, y, x), table = distinct(images, region)
+    sampled = np.zeros(len(z) + 1)
+    if z.size:
         if images.axes:
             z, y, x = images.between(z, y, x)
         else:
@@ -68,29 +68,44 @@ def _general(images: Images, field: Spans, values: Values, region: Box) -> Array
         low, high = (np.array([f(a) for a in (z, y, x)]) for f in (np.min, np.max))
         sampler = _sampler(images, field, values, low, high)
         if sampler is not None:
-            sampled[wanted] = sampler.points(z, y, x)
-    return sampled[table]
+            sampled[:-1] = sampler.points(z, y, x)
+    return np.take(sampled, table)
 
 
-def distinct(images: Images, region: Box) -> tuple[Corner, Corner, Array, Array]:
-    """Voxels that lattice operations take a region's to.
+def distinct(images: Images, region: Box) -> tuple[tuple[Array, Array, Array], Array]:
+    """Voxels that lattice operations take a region's to, each once.
 
     Returns:
-        Corner and shape of a box that holds them, their flat indices in it, and for each voxel of the region
-        its own; one beyond the box's last for voxels without an image.
+        Their indices z, y, x, and for each voxel of the region the number of its own in them; one beyond the
+        last for voxels without an image.
     """
     ranges = [np.arange(s.start, s.stop, dtype=np.int64) for s in region]
     _, y, x = np.ix_(*ranges)
-    planes = [images.on_lattice(plane[None, None], y, x) for plane in ranges[0][:, None]]
-    lows = [min(int(p[a].min()) for p in planes) for a in range(3)]
-    highs = [max(int(p[a].max()) for p in planes) for a in range(3)]
-    low, shape = (lows[0], lows[1], lows[2]), tuple(b - a + 1 for a, b in zip(lows, highs, strict=True))
-    held = np.zeros(prod(shape) + 1, bool)
-    table = np.empty([len(r) for r in ranges], np.int32)
-    squares = [(r * 2**POSITION_BITS - c) ** 2 for r, c in zip(ranges, images.symmetry.centre, strict=True)]
-    for row, (pz, py, px), square in zip(table, planes, squares[0], strict=True):
-        row[...] = (((pz - low[0]) * shape[1] + py - low[1]) * shape[2] + px - low[2])[0]
-        row[~images.inside(square + squares[1][:, None] + squares[2])] = prod(shape)
-        held[row.ravel()] = True
-    held[-1] = False
-    return low, (shape[0], shape[1], shape[2]), np.flatnonzero(held), table
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        planes = list(pool.map(lambda at: images.on_lattice(at.reshape(1, 1, 1), y, x), ranges[0]))
+        low = [min(int(p[a].min()) for p in planes) for a in range(3)]
+        shape = [max(int(p[a].max()) for p in planes) - low[a] + 1 for a in range(3)]
+        held = np.zeros(prod(shape), bool)
+        table = np.empty([len(r) for r in ranges], np.int32)
+        squares = [
+            (r * 2**POSITION_BITS - c) ** 2 for r, c in zip(ranges, images.symmetry.centre, strict=True)
+        ]
+
+        def number(plane: int) -> None:
+            at_z, at_y, at_x = planes[plane]
+            table[plane] = (((at_z - low[0]) * shape[1] + at_y - low[1]) * shape[2] + at_x - low[2])[0]
+            inside = images.inside(squares[0][plane] + squares[1][:, None] + squares[2])
+            held[table[plane][inside]] = True
+            table[plane][~inside] = -1
+
+        list(pool.map(number, range(len(planes))))
+        wanted = np.flatnonzero(held)
+        rank = np.full(len(held) + 1, len(wanted), np.int32)  # the last one is that of -1
+        rank[wanted] = np.arange(len(wanted), dtype=np.int32)
+
+        def rename(plane: int) -> None:
+            table[plane] = rank[table[plane]]
+
+        list(pool.map(rename, range(len(planes))))
+    at = [a + o for a, o in zip(np.unravel_index(wanted, shape), low, strict=True)]
+    return (at[0], at[1], at[2]), table

@@ -7,7 +7,9 @@ operations.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +22,8 @@ from inrcodec.core.symmetry.splines import POSITION_BITS
 
 _ONE = 2**POSITION_BITS
 _RISE_SHIFT = RISE_UNIT // _ONE
-_POINTS = 2**18  # placed at once
+_POINTS = 2**15  # placed at once: they stay in a core's cache
+_SHORT = 2**22  # offsets below it, times a direction of at most 127 an axis, fit 31 bits
 
 Array = np.ndarray[Any, Any]
 Box = tuple[slice, slice, slice]
@@ -150,41 +153,59 @@ class Images:
         return best_y + cy, best_x + cx
 
     def on_lattice(self, z: Array, y: Array, x: Array) -> tuple[Array, Array, Array]:
-        """Indices of the voxels furthest in the direction that lattice operations take voxels to."""
-        cz, cy, cx = self.symmetry.centre
-        offsets = [a * _ONE - c for a, c in zip((z, y, x), (cz, cy, cx), strict=True)]
-        d = np.array(self.direction, np.int64)
+        """Indices of the voxels furthest in the direction that lattice operations take voxels to.
+
+        ``z``, ``y``, ``x`` are indices that broadcast together, so do the results.
+        """
+        shape = np.broadcast_shapes(np.shape(z), np.shape(y), np.shape(x))
+        offsets = [_small(a * _ONE - c) for a, c in zip((z, y, x), self.symmetry.centre, strict=True)]
         furthest: Array | None = None
-        which: Any = 0
-        for i, matrix in enumerate(self.lattice):
-            score = sum(int(e) * r for e, r in zip(matrix.T @ d, offsets, strict=True))
+        out: list[Array] = []
+        for matrix in self.lattice:
+            score = _dot(self.direction @ matrix, offsets)
+            moved = []
+            for row, centre in zip(matrix, self.symmetry.centre, strict=True):
+                axis = int(np.flatnonzero(row)[0])
+                moved.append((int(row[axis]) * offsets[axis] + centre) >> POSITION_BITS)
             if furthest is None:
-                furthest, which = score, np.zeros(np.shape(score), np.uint8)
+                furthest = np.array(np.broadcast_to(score, shape))
+                out = [np.array(np.broadcast_to(m, shape)) for m in moved]
                 continue
-            which[score > furthest] = i
+            further = score > furthest
             np.maximum(furthest, score, out=furthest)
-        out = []
-        for axis, centre in enumerate((cz, cy, cx)):
-            rows = self.lattice[:, axis]
-            moved = sum(rows[which, a] * offsets[a] for a in range(3))
-            out.append((moved + centre) >> POSITION_BITS)
+            for kept, new in zip(out, moved, strict=True):
+                np.copyto(kept, new, where=further)
         return out[0], out[1], out[2]
 
     def between(self, z: Array, y: Array, x: Array) -> tuple[Array, Array, Array]:
         """Positions of the images, furthest in the direction, of voxels (flat arrays of indices)."""
         out = [np.empty(len(z), np.int64) for _ in range(3)]
         toward = np.array(self.direction, np.int64) @ self.operations  # (order, 3)
-        for start in range(0, len(z), _POINTS):
+
+        def place(start: int) -> None:
             some = slice(start, start + _POINTS)
             offsets = [a[some] * _ONE - c for a, c in zip((z, y, x), self.symmetry.centre, strict=True)]
-            furthest = sum(int(e) * r for e, r in zip(toward[0], offsets, strict=True))
-            which = np.zeros(len(offsets[0]), np.intp)
+            furthest = _dot(toward[0], offsets)
+            which = np.zeros(len(furthest), np.uint8)
             for i, direction in enumerate(toward[1:], start=1):
-                score = sum(int(e) * r for e, r in zip(direction, offsets, strict=True))
-                which[score > furthest] = i
+                score = _dot(direction, offsets)
+                np.copyto(which, i, where=score > furthest)
                 np.maximum(furthest, score, out=furthest)
             for axis, centre in enumerate(self.symmetry.centre):
-                rows = self.operations[:, axis][which]
-                moved = sum(rows[:, a] * offsets[a] for a in range(3))
+                rows = self.operations[:, axis]
+                moved = sum(rows[which, a] * offsets[a] for a in range(3))
                 out[axis][some] = ((moved + UNIT // 2) >> 30) + centre
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            list(pool.map(place, range(0, len(z), _POINTS)))
         return out[0], out[1], out[2]
+
+
+def _dot(direction: Array, offsets: list[Array]) -> Array:
+    z, y, x = offsets
+    return np.asarray(int(direction[0]) * z + int(direction[1]) * y + int(direction[2]) * x)
+
+
+def _small(offsets: Array) -> Array:
+    """Offsets in a shorter type where sums of them times a direction still fit."""
+    return offsets.astype(np.int32) if offsets.size and np.abs(offsets).max() < _SHORT else offsets
