@@ -1,0 +1,123 @@
+"""What storing the asymmetric unit once saves: ``python -m benchmarks.symmetry [MAPS...] --out DIR``.
+
+Every map is fitted and encoded twice at one SNR, with its symmetry and with ``symmetry=None`` (chunks of 64 voxels a
+side); bytes are those of all payloads and of the codec's configuration. Without maps, generated ones are taken:
+symmetry imposed by interpolation, band-limited, no noise added after. Generated maps are told their symmetry, real
+ones find it. Writes DIR/NAME.csv as it goes and DIR/NAME.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks import report
+from inrcodec import INRCodec
+from inrcodec.core import decode_many
+from inrcodec.core.volume_sample import chunk_boxes
+from inrcodec.synthetic_symmetry import symmetric_map
+
+Array = np.ndarray[Any, Any]
+
+_COPIES = 10  # of a helix in the box
+_TWIST = 28.0  # degrees
+_CHUNK = 64
+_REPEATS = 3  # of a decoding, of which the fastest counts
+
+
+def generated(groups: list[str], size: int) -> Iterator[tuple[str, Array, str]]:
+    """Names, volumes and symmetries."""
+    for group in groups:
+        symmetry = f"helical:{size / _COPIES:g},{_TWIST:g}" if group == "helical" else group
+        yield f"generated {group}, {size}", symmetric_map(symmetry, size), symmetry
+
+
+def measure(volume: Array, symmetry: str, snr: float, effort: int, device: str) -> report.Row:
+    """Bytes, quality and times of a volume with its symmetry and without.
+
+    Raises:
+        RuntimeError: a payload misses the target.
+    """
+    row: report.Row = {"asked": symmetry, "dB": snr, "effort": effort}
+    codecs = {}
+    for name, wanted in (("with", symmetry), ("without", None)):
+        start = time.perf_counter()
+        codecs[name] = INRCodec.fit(volume, snr, symmetry=wanted, effort=effort, device=device)
+        row[f"fit {name}, s"] = time.perf_counter() - start
+    found = codecs["with"].choices
+    assert found is not None
+    row["found"] = str(found["symmetry"].value).lower()
+    for name, codec in codecs.items():
+        whole = codec.volume is not None and codec.volume.symmetry is not None
+        chunk = volume.shape if whole else (_CHUNK,) * 3
+        boxes = list(chunk_boxes(volume.shape, chunk))
+        payloads = [codec.encode(np.ascontiguousarray(volume[box])) for box in boxes]
+        decoded = np.empty_like(volume)
+        fastest = np.inf
+        for _ in range(_REPEATS):
+            start = time.perf_counter()
+            chunks = decode_many(payloads, volume=codec.volume)
+            fastest = min(fastest, time.perf_counter() - start)
+        for box, part in zip(boxes, chunks, strict=True):
+            decoded[box] = part
+        error = float(np.mean((volume.astype(np.float64) - decoded) ** 2))
+        row[f"{name}, dB"] = 10 * np.log10(_variance(volume) / error)
+        if row[f"{name}, dB"] < snr - 0.01:
+            raise RuntimeError(f"{row[f'{name}, dB']:.2f} dB instead of {snr} {name} symmetry")
+        row[f"{name}, bytes"] = sum(map(len, payloads)) + len(json.dumps(codec.get_config()))
+        row[f"{name}, bit/voxel"] = 8 * row[f"{name}, bytes"] / volume.size
+        row[f"decode {name}, s"] = fastest
+    row["times fewer"] = row["without, bytes"] / row["with, bytes"]
+    row["times slower to decode"] = row["decode with, s"] / row["decode without, s"]
+    return row
+
+
+def _variance(volume: Array) -> float:
+    """Of the represented voxels, as the target has it."""
+    from inrcodec.core.prepare import prepare
+
+    ready = prepare(volume, None)
+    assert ready is not None
+    return ready.variance_sum / volume.size
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.symmetry", description=__doc__)
+    parser.add_argument(
+        "maps", nargs="*", type=Path, help="MRC files, or folders of them; default: generated"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for tables")
+    parser.add_argument("--name", default="symmetry", help="of the tables (default: symmetry)")
+    parser.add_argument("--snr", type=float, default=25.0, metavar="DB", help="default: 25")
+    parser.add_argument("--effort", type=int, default=3, metavar="0-9", help="default: 3")
+    parser.add_argument(
+        "--size", type=int, default=160, help="voxels a side of generated maps (default: 160)"
+    )
+    parser.add_argument(
+        "--groups", nargs="+", default=["D7", "T", "O", "I", "helical"], help="of generated maps"
+    )
+    parser.add_argument("--device", default="cpu", help="where to encode (default: cpu)")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    found = report.find_maps(options.maps)
+    volumes: Iterator[tuple[str, Array, str]] = (
+        (report.map_name(p), report.read_map(p), "auto") for p in found
+    )
+    if not found:
+        volumes = generated(options.groups, options.size)
+    rows: list[report.Row] = []
+    for name, volume, symmetry in tqdm(volumes, total=len(found) or len(options.groups), disable=None):
+        rows.append({"map": name, **measure(volume, symmetry, options.snr, options.effort, options.device)})
+        report.write_csv(options.out / f"{options.name}.csv", rows)  # a long run keeps what it has
+    report.publish(options.name, rows, [], options.out)
+
+
+if __name__ == "__main__":
+    main()
