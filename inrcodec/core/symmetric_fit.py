@@ -12,6 +12,7 @@ import numpy as np
 
 from inrcodec.core.block_search import descend_blocks
 from inrcodec.core.choices import Choice
+from inrcodec.core.decoder import decode_many
 from inrcodec.core.encoder import encode_many, encoding_backend
 from inrcodec.core.fitting import Voxels
 from inrcodec.core.occupancy import coarsen
@@ -29,12 +30,13 @@ from inrcodec.core.symmetry.model import SymmetryModel
 from inrcodec.core.volume import VolumeModel, short_step
 from inrcodec.core.volume_fit import fit, settle, train
 from inrcodec.core.volume_sample import Part, allowed_error, chunk_boxes
-from inrcodec.core.volume_training import Progress, block_choice, filled_score
+from inrcodec.core.volume_training import BITS_SLOPE, Progress, block_choice, filled_score
 
 _CHUNK = 64  # voxels a side of the chunks that the volume would be written in without symmetry
 _COARSE = 48  # voxels a side of the grid that an asymmetric unit is placed on
 _BLOCK = 10  # voxels: a usual block length
 _FAR = 0.9  # of the longest distance from the centre: density there is the solvent's
+_MARGINS = (0, 1, 2)
 _NOTHING = 0.01  # of the error that the step leaves: density that needs no symmetry
 _RATIO_TURNS = 6
 _NEAR = 0.01  # of the bytes asked for: enough
@@ -90,7 +92,11 @@ def fit_symmetric_volume(
     ready = prepare(np.ascontiguousarray(volume), settings.threshold)
     if ready is None:
         return plain
-    model = fitted(placed(detected.symmetry, ready, plain.step), lambda f: report(0.5 + 0.4 * f))
+    symmetry = placed(detected.symmetry, ready, plain.step)
+    if symmetry.images.axes:
+        symmetry = _with_margin(volume, settings, replace(plain, symmetry=symmetry), device)
+    report(0.6)
+    model = fitted(symmetry, lambda f: report(0.6 + 0.3 * f))
     report(0.9)
     name = detected.symmetry.group.symbol
     bytes_ = {
@@ -153,6 +159,26 @@ def placed(symmetry: Symmetry, ready: Prepared, step: float) -> SymmetryModel:
         _, mask = find_unit(Images(coarse, direction, within), some)
         sizes[direction] = int(np.count_nonzero(coarsen(mask, cell)))
     return SymmetryModel(symmetry, min(sizes, key=lambda way: sizes[way]), (d, h, w), radius)
+
+
+def _with_margin(volume: Array, settings: Settings, model: VolumeModel, device: str) -> SymmetryModel:
+    """The margin that takes the fewest bytes, brought to one error.
+
+    What interpolation at the faces of an asymmetric unit gets wrong the rest has to mend: more of it the smaller
+    the unit, and the higher the target.
+    """
+    assert model.symmetry is not None
+    scores: dict[SymmetryModel, float] = {}
+    for margin in _MARGINS:
+        symmetry = replace(model.symmetry, margin=margin)
+        tried = replace(model, symmetry=symmetry)
+        (payload,) = encode_many([volume], replace(settings, volume=tried), device=device)
+        (decoded,) = decode_many([payload], volume=tried)
+        with np.errstate(invalid="ignore"):
+            difference = volume.astype(np.float64) - decoded
+        error = float(np.sum(np.nan_to_num(difference, posinf=0.0, neginf=0.0) ** 2))
+        scores[symmetry] = len(payload) * max(error, 1e-300) ** BITS_SLOPE
+    return min(scores, key=lambda symmetry: scores[symmetry])
 
 
 def _radius(symmetry: Symmetry, ready: Prepared, step: float) -> int | None:

@@ -23,7 +23,7 @@ Progress = Callable[[float], None]
 ROUNDS = 2  # of choosing latents and training on them
 _STEP_BYTES = 64  # estimated in the volume, for each step of training that they repay
 _FEWEST_STEPS = 60
-_BITS_SLOPE = 0.4  # bits fall about as squared error to this power, between 20 and 30 dB
+BITS_SLOPE = 0.4  # bits fall about as squared error to this power, between 20 and 30 dB
 _KEY_BYTES = 14  # of the key that weights have in the configuration
 _TEXT_BITS = 4 / 3  # of base64 for each bit of weights, which live in JSON
 _LEAST_FILLS = 8  # fewer tell nothing of what a mask saves
@@ -79,7 +79,7 @@ def filled_score(parts: list[Part], step: float, preset: Preset, cell: int | Non
         error += float(part.voxels.squared_error(latents, q, steps)[0])
         if cell is not None and part.prepared.background is not None:
             bits += 8 * len(occupancy.compress(part.prepared.represented, cell))
-    return bits * max(error, 1e-300) ** _BITS_SLOPE
+    return bits * max(error, 1e-300) ** BITS_SLOPE
 
 
 def training_steps(fitted: list[Latents], chosen: list[Quantised], share: float, preset: Preset) -> Choice:

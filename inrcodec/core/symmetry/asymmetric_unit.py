@@ -14,14 +14,14 @@ from inrcodec.core.symmetry.rotations import UNIT
 from inrcodec.core.symmetry.sampling import Sampler, spans_needed
 from inrcodec.core.symmetry.splines import POSITION_BITS
 
-_FREE = 3  # planes above and below the slab of a helix
+_FREE = 3  # planes more on each side of a helix's slab, which is so thin that much of it lies near them
 _ONE = 2**POSITION_BITS
 _LARGEST = 2.0**28  # whole numbers that densities are scaled to
 
 Array = np.ndarray[Any, Any]
 
 
-def find_unit(images: Images, represented: Array) -> tuple[Spans, Array]:
+def find_unit(images: Images, represented: Array, margin: int = 0) -> tuple[Spans, Array]:
     """The box that holds the images of all represented voxels, and which of its voxels matter.
 
     Those nearest to an image matter. The others that interpolation sees the field may choose: a smooth
@@ -30,6 +30,7 @@ def find_unit(images: Images, represented: Array) -> tuple[Spans, Array]:
     Args:
         images: of the volume's voxels.
         represented: (d, h, w) mask of them.
+        margin: voxels around those nearest to images that matter too, where images lie between voxels.
 
     Returns:
         Start and end of the box along each axis, and a mask of its voxels.
@@ -39,22 +40,22 @@ def find_unit(images: Images, represented: Array) -> tuple[Spans, Array]:
     shape = [int(a.max()) - b + 1 for a, b in zip((z, y, x), low, strict=True)]
     mask = np.zeros(shape, bool)
     mask[z - low[0], y - low[1], x - low[2]] = True
+    for axis in images.axes if margin else ():
+        mask, low[axis] = _widened(mask, axis, margin, margin), low[axis] - margin
     if isinstance(images.symmetry.group, Helix):
-        mask, low[0] = _thickened(mask), low[0] - _FREE
+        mask, low[0] = _widened(mask, 0, 1, _FREE), low[0] - _FREE
     d, h, w = ((start, start + n) for start, n in zip(low, mask.shape, strict=True))
     return (d, h, w), mask
 
 
-def _thickened(mask: Array) -> Array:
-    """The slab of a helix with more planes: one to fit on each side, and some that may hold what they will.
-
-    A slab is so thin that much of it lies near planes of which interpolation needs both sides.
-    """
-    mask = np.pad(mask, [(_FREE, _FREE), (0, 0), (0, 0)])
+def _widened(mask: Array, axis: int, by: int, room: int) -> Array:
+    """A mask with more voxels on both sides of its own along an axis, in a box that is longer by ``room``."""
+    mask = np.moveaxis(np.pad(mask, [(room, room) if a == axis else (0, 0) for a in range(3)]), axis, 0)
     out = mask.copy()
-    out[1:] |= mask[:-1]
-    out[:-1] |= mask[1:]
-    return out
+    for shift in range(1, by + 1):
+        out[shift:] |= mask[:-shift]
+        out[:-shift] |= mask[shift:]
+    return np.moveaxis(out, 0, axis)
 
 
 def _nearest(position: Array) -> Array:

@@ -37,7 +37,7 @@ def unit_voxels(
     represented[chunk.box] = True if occupied is None else occupied
     density = np.zeros(model.shape)
     density[chunk.box] = (chunk.values - chunk.offset) / chunk.scale
-    spans, care = find_unit(model.images, represented)
+    spans, care = find_unit(model.images, represented, model.margin)
     values, care = average(model.images, density, spans, care)
     chunk.known["asymmetric unit"] = (key, spans, values[None], care[None])
     return spans, Voxels(backend, values[None], care[None], shells)

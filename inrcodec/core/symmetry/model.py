@@ -9,7 +9,8 @@ from typing import Any
 from inrcodec.core.symmetry.groups import Helix, Symmetry, parse_symmetry
 from inrcodec.core.symmetry.images import Images
 
-_KEYS = frozenset({"group", "shape", "centre", "orientation", "direction", "radius"})
+MAX_MARGIN = 8
+_KEYS = frozenset({"group", "shape", "centre", "orientation", "direction", "radius", "margin"})
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class SymmetryModel:
         shape: (d, h, w) of the volume, which is one chunk.
         radius: voxels from the centre, or from the axis of C, D and helices, beyond which symmetry says nothing;
             None is no limit.
+        margin: voxels around those nearest to images that the field is fitted to as well.
 
     Raises:
         ValueError: a direction out of range or a helix whose axis is not z.
@@ -33,10 +35,13 @@ class SymmetryModel:
     direction: tuple[int, int, int]
     shape: tuple[int, int, int]
     radius: int | None = None
+    margin: int = 0
 
     def __post_init__(self) -> None:
         if len(self.direction) != 3 or not any(self.direction) or max(map(abs, self.direction)) > 127:
             raise ValueError(f"direction of an asymmetric unit out of range: {self.direction}")
+        if not 0 <= self.margin <= MAX_MARGIN:
+            raise ValueError(f"margin of an asymmetric unit must be 0 to {MAX_MARGIN}, got {self.margin}")
         if isinstance(self.symmetry.group, Helix) and self.symmetry.orientation is not None:
             raise ValueError("the axis of a helix must be z")
 
@@ -59,6 +64,8 @@ class SymmetryModel:
             config["orientation"] = list(symmetry.orientation)
         if self.radius is not None:
             config["radius"] = self.radius
+        if self.margin:
+            config["margin"] = self.margin
         return config
 
     @classmethod
@@ -80,4 +87,10 @@ class SymmetryModel:
         dz, dy, dx = (int(c) for c in config["direction"])
         radius = config.get("radius")
         place = Symmetry(group, (cz, cy, cx), orientation)
-        return cls(place, (dz, dy, dx), (d, h, w), None if radius is None else int(radius))
+        return cls(
+            place,
+            (dz, dy, dx),
+            (d, h, w),
+            None if radius is None else int(radius),
+            int(config.get("margin", 0)),
+        )
