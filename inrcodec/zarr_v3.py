@@ -137,8 +137,10 @@ class INRSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):  # type
         check_chunk((1,) * len(shape), _native_dtype(dtype))
 
     def evolve_from_array_spec(self, array_spec: Any) -> INRSerializer:
-        """Refuse an unsupported chunk where zarr does not call :meth:`validate`: inside shards."""
+        """Refuse an unsupported chunk: of a shape that :meth:`validate` is not told, or inside shards."""
         check_chunk(array_spec.shape, _native_dtype(array_spec.dtype))
+        if self.settings.volume is not None:
+            self.settings.volume.check_chunk(array_spec.shape)
         return self
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
