@@ -32,8 +32,8 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--symmetry",
         metavar="GROUP",
-        help="store the asymmetric unit once where that saves bytes: auto looks for a point group; C7, D2, T, "
-        "O, I ... or helical:RISE,TWIST[,Cn] (angstrom, degrees) names it (default: not looked for)",
+        help="store the asymmetric unit once where that saves bytes: auto looks for a point group; C7, D2, "
+        "T, O, I ... or helical:RISE,TWIST[,Cn] (angstrom, degrees) names it (default: not looked for)",
     )
     parser.add_argument(
         "--effort", type=int, default=3, metavar="0-9", help="0 needs no PyTorch, 9 is the best (default: 3)"

@@ -29,7 +29,8 @@ def fit_map(
 
     Raises:
         ValueError: a resolution or a helix's rise for a map that says no voxel size, a resolution without an
-            ``fsc`` target, a symmetry of images or stacks, or one that is named with chunks smaller than the map.
+            ``fsc`` target, a symmetry of images or stacks, or one that is named and chunks smaller than the
+            map.
     """
     shape, target = tuple(int(n) for n in volume.data.shape), options.target
     longest = CHUNK if options.chunks is None else options.chunks

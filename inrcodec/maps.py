@@ -95,9 +95,10 @@ def compress(
         store: directory or URL to be made.
         target, effort, threshold, device: as for :class:`inrcodec.INRCodec`.
         resolution: angstrom up to which an ``fsc`` target holds; None estimates it.
-        chunks: longest chunk edge in voxels, None is 64; each axis is divided evenly into as few chunks as that
-            allows. A volume that is written with its symmetry is one chunk; so with a symmetry that is named,
-            chunks smaller than the volume are an error, and with ``"auto"`` they are for the volume without.
+        chunks: longest chunk edge in voxels, None is 64; each axis is divided evenly into as few chunks as
+            that allows. A volume that is written with its symmetry is one chunk: with a symmetry that is
+            named, chunks smaller than the volume are an error; with ``"auto"`` they are for the volume
+            without.
         symmetry: as for :meth:`inrcodec.INRCodec.fit`, of the map itself and not of coarser levels; rises are
             in angstrom.
         zarr_format: 2 or 3.

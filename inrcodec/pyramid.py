@@ -123,8 +123,9 @@ def write_levels(
 ) -> None:
     """Write the coarser levels of a map beside it, as the arrays ``"1"``, ``"2"`` ... of a group.
 
-    Each has a codec of its own, fitted to the same target, without symmetry. With a ``ratio`` it is the map's own codec, of the
-    same step: a small array cannot be as many times smaller. The target is aimed at, not measured here.
+    Each has a codec of its own, fitted to the same target, without symmetry. With a ``ratio`` it is the map's
+    own codec, of the same step: a small array cannot be as many times smaller. The target is aimed at, not
+    measured here.
 
     Args:
         root: the group.

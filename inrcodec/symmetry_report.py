@@ -10,7 +10,7 @@ import numpy as np
 from inrcodec.core import VolumeModel
 from inrcodec.core.choices import Choice, Choices
 from inrcodec.core.inspection import copies
-from inrcodec.core.symmetry.groups import CENTRE_UNIT, UNIT, Symmetry
+from inrcodec.core.symmetry.groups import CENTRE_UNIT, UNIT, Helix, Symmetry
 from inrcodec.core.symmetry.model import SymmetryModel
 
 _NAME = "symmetry"  # of the choice, and of what a line speaks of
@@ -74,7 +74,7 @@ class SymmetryReport:
             name = name if name.startswith("helical") else name.upper()
             return [f"none: {name} takes {with_:,} bytes, {without:,} without; {why}"]
         symmetry = self.model.symmetry
-        out = [f"{symmetry.group.symbol} ({_copies(self.model)})" + (f"; {why}" if why else "")]
+        out = [f"{_words(self.model)}" + (f"; {why}" if why else "")]
         if with_ is not None and without is not None:
             out.append(f"{without:,} -> {with_:,} bytes, configuration and all payloads counted")
         if self.section is not None:
@@ -85,13 +85,16 @@ class SymmetryReport:
         if symmetry.orientation is not None:
             out.append(_turn(np.array(symmetry.orientation).reshape(3, 3) / UNIT))
         if self.model.radius is not None:
-            out.append(f"within {self.model.radius} voxels of the centre or axis")
+            centre = "axis" if self.model.images.axial else "centre"
+            out.append(f"within {self.model.radius} voxels of the {centre}")
         return out
 
 
-def _copies(model: SymmetryModel) -> str:
-    count = copies(model.symmetry.group, model.shape[0])
-    return f"{count:,} {'copy' if count == 1 else 'copies'}"
+def _words(model: SymmetryModel) -> str:
+    group = model.symmetry.group
+    count = copies(group, model.shape[0])
+    many = f"{count:,} {'copy' if count == 1 else 'copies'}"
+    return f"{group.symbol} ({many}{' in the box, rise in voxels' if isinstance(group, Helix) else ''})"
 
 
 def _turn(rotation: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> str:

@@ -43,7 +43,8 @@ def encode_many(
 
     Raises:
         TypeError: a dtype the format does not hold.
-        ValueError: a shape the format does not hold, a part of a volume with symmetry, or a ratio that cannot be reached.
+        ValueError: a shape the format does not hold, a part of a volume with symmetry, or a ratio that cannot
+            be reached.
         ImportError: PyTorch is needed (effort above 0 in chunk scope) and not installed.
     """
     if settings.target.kind == "fsc" and settings.volume is None:

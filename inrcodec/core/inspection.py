@@ -32,10 +32,10 @@ class PayloadInfo:
             where the volume was given, also ``step``, ``offset`` and ``background`` (density units), ``box``
             of the field in the chunk seen as (d, h, w), ``block`` (voxels), ``grid`` (blocks per axis) and
             ``coded_share`` of the frequency bands.
-            A field with symmetry also has ``symmetry``: a dictionary of its ``group`` (symbol; a helix's rise
-            in voxels), ``order`` (:func:`copies`), ``box`` of the asymmetric unit's field in voxels of the chunk
-            seen as (d, h, w), out of which it may stick, and ``radius`` (voxels from the centre or axis within
-            which it holds, or None). Of the
+            With symmetry also ``symmetry``, of any scope: a dictionary of its ``group`` (symbol; a helix's
+            rise in voxels), ``order`` (:func:`copies`), ``box`` of the asymmetric unit's field in voxels of
+            the chunk seen as (d, h, w), out of which it may stick, and ``radius`` (voxels from the centre or
+            axis within which it holds, or None). Of the
             ``mlp`` field: ``widths`` of its layers, ``frequencies``, ``identifier`` (length), ``residual``,
             ``weight_bits``, ``parameters`` (number), ``scale`` (density of the network's 1), and
             ``networks``, the same in words.
@@ -112,7 +112,7 @@ def _details(payload: Payload, volume: VolumeModel | None) -> dict[str, Any]:
 
 
 def copies(group: PointGroup | Helix, depth: int) -> int:
-    """Order of a point group; of a helix, how many asymmetric units lie in a box of ``depth`` voxels along z."""
+    """Order of a point group; of a helix, the asymmetric units in a box of ``depth`` voxels along z."""
     if isinstance(group, PointGroup):
         return group.order
     return max(1, round(group.n * depth * RISE_UNIT / group.rise))
