@@ -152,8 +152,10 @@ def _fitted(data: Array, volume: MRCVolume, codec: INRCodec, chunk_shape: Shape,
     settings = codec.settings
     kind, value = settings.target.kind, settings.target.value
     if kind == "ratio":
-        symmetric = settings.volume is not None and settings.volume.symmetry is not None
-        return with_volume(codec, replace(settings.volume, symmetry=None), device) if symmetric else codec
+        model = settings.volume
+        if model is None or model.symmetry is None:
+            return codec
+        return with_volume(codec, replace(model, symmetry=None), device)
     scale: dict[str, Any] = {}
     if kind == "fsc":
         known = all(size > 0 for size in volume.voxel_size)

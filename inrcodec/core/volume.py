@@ -93,7 +93,7 @@ class VolumeModel:
         model = self.symmetry
         if model is not None and as_volume_shape(shape) != model.shape:
             raise ValueError(
-                f"a volume of symmetry {model.symmetry.group.symbol} is one chunk of shape {model.shape}, got "
+                f"a volume of symmetry {model.symmetry.group.symbol} is one chunk of {model.shape}, got "
                 f"a chunk of shape {shape}: give the array that chunk shape, or fit without symmetry"
             )
 
