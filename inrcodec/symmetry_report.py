@@ -102,9 +102,10 @@ def _turn(rotation: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> str:
     angle = math.acos(min(1.0, max(-1.0, (float(np.trace(rotation)) - 1) / 2)))
     # the axis is the rotation's fixed vector, whatever the angle
     _, _, vectors = np.linalg.svd(rotation - np.eye(3))
-    z, y, x = (float(v) + 0.0 for v in vectors[-1])
+    axis = vectors[-1]
     # its sense: a positive turn about z takes x towards y
     odd = rotation.T - rotation
-    if float(np.array([odd[1, 2], odd[2, 0], odd[0, 1]]) @ vectors[-1]) > 0:
-        z, y, x = -z, -y, -x
+    if float(np.array([odd[1, 2], odd[2, 0], odd[0, 1]]) @ axis) > 0:
+        axis = -axis
+    z, y, x = (round(float(v), 3) + 0.0 for v in axis)  # no minus before a zero
     return f"turned by {math.degrees(angle):.1f} degrees about {z:.3f}, {y:.3f}, {x:.3f} (z, y, x)"
