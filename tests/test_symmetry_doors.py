@@ -163,7 +163,7 @@ class TestOtherChunks:
                 serializer=fitted().serializer(),
                 compressors=None,
             )
-        assert not (tmp_path / "map.zarr").exists()
+        assert not list(tmp_path.rglob("zarr.json"))
 
     def test_zarr_2(self, tmp_path: Path) -> None:
         array = zarr.create_array(

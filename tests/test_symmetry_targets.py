@@ -95,8 +95,8 @@ def test_an_asymmetric_ligand_survives(target: str) -> None:
         image = np.zeros_like(blob)
         image[1:, 1:, 1:] = np.flip(blob[1:, 1:, 1:], axes)  # about voxel 12
         assert abs((rest * image).sum() / (image**2).sum()) < 0.15 * AMPLITUDE
-    # A target of the whole volume does not spread the error evenly. What is not symmetric is coded in a second
-    # layer and takes more of it: 6 dB at most.
+    # A target of the whole volume does not spread the error evenly. What is not symmetric is coded in a
+    # second layer and takes more of it: 6 dB at most.
     inside = blob > 0.1
     error = (decoded.astype(np.float64) - volume)[inside]
     if target == "snr":
@@ -137,7 +137,7 @@ def test_a_symmetry_that_is_not_there_is_not_used() -> None:
 class TestErrors:
     @pytest.mark.parametrize("name", ["C1", "D", "X3", "", "autos", "helical:5", "helical:0,30", "C7;D2"])
     def test_names(self, name: str) -> None:
-        with pytest.raises(ValueError, match="not a symmetry|must be positive"):
+        with pytest.raises(ValueError, match=r"not a symmetry|must be positive"):
             INRCodec.fit(d2(), symmetry=name, effort=0)
 
     @pytest.mark.parametrize("shape", [(24,), (24, 24), (2, 12, 12, 12)])
