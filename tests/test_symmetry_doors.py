@@ -21,6 +21,7 @@ from inrcodec.convert import convert
 from inrcodec.core import Target, VolumeModel, decoder
 from inrcodec.core.symmetry import field
 from inrcodec.hdf5 import INRFilter, codec_of, read, write
+from inrcodec.options import MapOptions
 
 pytest.importorskip("zarr.abc.codec", reason="format 3 needs zarr 3")
 import test_every_door as every
@@ -253,3 +254,49 @@ class TestConfiguration:
             lambda block, codec: codec.decode(codec.encode(block)), codec=fitted(), dtype="f4", meta=d2()[:0]
         )
         np.testing.assert_array_equal(blocks.compute(scheduler="threads"), fitted().decode(payload))
+
+
+class TestMRCFiles:
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> bytes:
+        return write_map(tmp_path / "map.mrc", d2())
+
+    def test_written_through_fsspec(self, tmp_path: Path, source: bytes, payload: bytes) -> None:
+        options = {"snr": 25, "effort": 0, "symmetry": "auto"}
+        url = f"inr://out.mrc::file://{tmp_path}/out.mrc.inr"
+        with fsspec.open(url, "wb", inr=options) as stream:
+            stream.write(source)
+        data = (tmp_path / "out.mrc.inr").read_bytes()
+        head = mrc_container.parse(data, len(data))
+        assert head.chunk_shape == SHAPE
+        start, length = int(head.offsets[0]), int(head.lengths[0])
+        assert inspect(data[start : start + length]).details["symmetry"]["group"] == "D2"
+        with fsspec.open(url, "rb") as stream:
+            back = stream.read()
+        assert back[:1024] == source[:1024]
+        error = densities(back).astype(np.float64) - d2()
+        assert 10 * np.log10(d2().var() / np.mean(error**2)) >= 25
+
+    def test_volumes_that_are_no_chunk_of_such_a_file(
+        self, tmp_path: Path, source: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(mrc_container, "MAX_CHUNK_VOXELS", 24**3 - 1)
+        options = MapOptions(Target("snr", 25), effort=0, symmetry="D2")
+        with pytest.raises(ValueError, match=r"D2 needs the volume as one chunk: it has 13824 voxels"):
+            mrc_writer.compress_map(tmp_path / "map.mrc", options)
+        with pytest.raises(ValueError, match=r"chunks of \(24, 24, 24\) voxels, the format holds 13823"):
+            mrc_container.pack(source[:1024], b"", fitted().settings, SHAPE, np.dtype("<f4"), SHAPE, [b""])
+
+
+def test_stores_at_urls(tmp_path: Path) -> None:
+    write_map(tmp_path / "map.mrc", d2())
+    url = "memory://symmetric/map.zarr"
+    result = maps.compress(
+        f"file://{tmp_path}/map.mrc", url, target=Target("snr", 25), effort=0, symmetry="D2"
+    )
+    assert result.met
+    found = maps.verify(f"file://{tmp_path}/map.mrc", url)
+    assert found.met
+    assert found.symmetry is not None
+    assert result.symmetry is not None
+    assert found.symmetry.lines == result.symmetry.lines
