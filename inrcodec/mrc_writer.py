@@ -111,8 +111,8 @@ def compress_map(path: Path, options: MapOptions) -> bytes:
     voxels = _check_map(path, options.permissive)
     if options.symmetry is not None and voxels > mrc_container.MAX_CHUNK_VOXELS:
         raise ValueError(
-            f"symmetry {options.symmetry} needs the volume as one chunk: it has {voxels} voxels, a chunk of a "
-            f".mrc.inr file {mrc_container.MAX_CHUNK_VOXELS} at most"
+            f"symmetry {options.symmetry} needs the volume as one chunk: it has {voxels} voxels, a chunk of "
+            f"a .mrc.inr file {mrc_container.MAX_CHUNK_VOXELS} at most"
         )
     with tempfile.TemporaryDirectory(prefix="inrcodec-") as folder:
         store = Path(folder) / "map.zarr"
