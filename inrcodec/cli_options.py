@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def add_map_options(parser: argparse.ArgumentParser) -> None:
-    """Quality target, chunks, effort, threshold, device, permissive reading."""
+    """Quality target, chunks, symmetry, effort, threshold, device, permissive reading."""
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--snr", type=float, metavar="DB", help="signal-to-noise ratio in dB (default: 30)")
     target.add_argument(
@@ -24,7 +24,16 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
         "--resolution", type=float, metavar="A", help="angstrom, for --fsc (default: from the map's spectrum)"
     )
     parser.add_argument(
-        "--chunks", type=int, default=64, metavar="N", help="longest chunk edge (default: 64)"
+        "--chunks",
+        type=int,
+        metavar="N",
+        help="longest chunk edge (default: 64); a volume with symmetry is one chunk",
+    )
+    parser.add_argument(
+        "--symmetry",
+        metavar="GROUP",
+        help="store the asymmetric unit once where that saves bytes: auto looks for a point group; C7, D2, "
+        "T, O, I ... or helical:RISE,TWIST[,Cn] (angstrom, degrees) names it (default: not looked for)",
     )
     parser.add_argument(
         "--effort", type=int, default=3, metavar="0-9", help="0 needs no PyTorch, 9 is the best (default: 3)"
@@ -49,4 +58,5 @@ def map_options(options: argparse.Namespace) -> MapOptions:
         options.threshold,
         options.device,
         options.permissive,
+        options.symmetry,
     )

@@ -185,7 +185,9 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
                 ``"T"``, ``"O"``, ``"I"`` or ``"helical:RISE,TWIST[,Cn]"`` (angstrom, degrees) names it, None
                 does without (conventions: :mod:`inrcodec.core.symmetry.groups`). It is used only where it
                 saves bytes; ``codec.volume.symmetry`` is not None then, and the volume has to be written as
-                one chunk. ``codec.choices["symmetry"]`` says what was found. Holds the volume in memory.
+                one chunk, of shape ``codec.volume.symmetry.shape``: encoding any other is an error. With
+                ``"auto"``, ``chunks`` are for the volume without symmetry. ``codec.choices["symmetry"]`` says
+                what was found. Holds the volume in memory.
             resolution: angstrom, with ``fsc`` only: the target holds in all Fourier shells (one Fourier
                 voxel wide, without the zero frequency) up to it, and nothing is spent beyond. None estimates
                 it from the volume's spectrum (:func:`inrcodec.fourier_shell.estimate_resolution`);
@@ -200,8 +202,9 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
 
         Raises:
             TypeError, ValueError: as for the class and :meth:`encode`; ``chunks`` does not fit the volume;
-                with ``fsc``, a volume that is not 3-D, a resolution coarser than its first shell, or one
-                given for an array without its voxel size.
+                ``symmetry`` names none, or one for a volume that is not 3-D or in more than one chunk; with
+                ``fsc``, a volume that is not 3-D, a resolution coarser than its first shell, or one given for
+                an array without its voxel size.
 
         Example:
             >>> volume = np.random.default_rng(0).normal(size=(16, 16, 16)).astype("f4")

@@ -122,8 +122,8 @@ class INRFileSystem(AbstractArchiveFileSystem):  # type: ignore[misc]  # fsspec 
         fs: that filesystem itself, instead.
         cache_bytes: see :class:`inrcodec.mrc_reader.MRCReader`.
         **options: how a map is compressed: ``snr`` (default 30), ``max_error``, ``ratio``, ``fsc``,
-            ``resolution``, ``chunks``, ``effort``, ``threshold``, ``device`` and ``permissive``; also from
-            fsspec's configuration of ``inr``.
+            ``resolution``, ``chunks``, ``symmetry``, ``effort``, ``threshold``, ``device`` and
+            ``permissive``; also from fsspec's configuration of ``inr``.
 
     Raises:
         ValueError: options that make no sense, or a ``fo`` that does not end in ``.inr``.

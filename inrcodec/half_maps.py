@@ -18,6 +18,7 @@ from inrcodec import metrics
 from inrcodec import store as stores
 from inrcodec.codec import INRCodec
 from inrcodec.core import Settings
+from inrcodec.core.symmetry.groups import RISE_UNIT, Helix
 from inrcodec.fourier_shell import crossing, finite
 from inrcodec.mrc import open_volume
 from inrcodec.urls import PathLike
@@ -63,7 +64,7 @@ def compare(
 
     Args:
         first, second: MRC files of one shape and voxel size.
-        store: whose settings and chunk shape are used, with networks trained on each half.
+        store: whose settings, symmetry and chunk shape are used, with networks trained on each half.
         permissive: as for :func:`inrcodec.mrc.open_volume`.
         progress: called as the work goes on.
 
@@ -105,6 +106,12 @@ def compressed(
     if target.kind == "fsc":
         resolution = None if settings.volume is None else settings.volume.resolution
         options |= {"resolution": resolution, "voxel_size": voxel_size}
+    if settings.volume is not None and settings.volume.symmetry is not None:
+        group = settings.volume.symmetry.symmetry.group
+        options["symmetry"] = group.symbol
+        if isinstance(group, Helix):
+            options["symmetry"] = _in_angstrom(group, voxel_size)
+            options["voxel_size"] = voxel_size
     codec = INRCodec.fit(
         data,
         chunks=chunks,
@@ -117,6 +124,14 @@ def compressed(
     root = zarr.open_group(zarr.storage.MemoryStore(), mode="w", zarr_format=3)
     axes = ("t", "z", "y", "x")[-data.ndim :]
     return stores.write_array(root, data, codec, chunks, axes, lambda f: progress(0.8 + 0.2 * f))
+
+
+def _in_angstrom(helix: Helix, voxel_size: float | tuple[float, ...]) -> str:
+    """The name of a helix whose own one has its rise in voxels."""
+    along = voxel_size[0] if isinstance(voxel_size, tuple) else voxel_size
+    kind, _, rest = helix.symbol.partition(":")
+    _, _, rest = rest.partition(",")
+    return f"{kind}:{helix.rise / RISE_UNIT * along:.9f},{rest}"
 
 
 def lines(found: HalfMaps) -> list[str]:

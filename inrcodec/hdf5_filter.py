@@ -206,6 +206,8 @@ def _set_local(properties: int, type_id: int, space_id: int) -> int:
         shape, dtype = _chunk_shape(properties), _dtype(type_id)
         check_chunk(shape, dtype)
         settings = client_data(properties).settings
+        if settings.volume is not None:
+            settings.volume.check_chunk(shape)
         if not _COPYING.get():
             encoding_backend(settings, "auto")  # says now what to install, not when a chunk is written
         words = ClientData(settings, shape, dtype).to_words()

@@ -15,14 +15,15 @@ import zarr
 from inrcodec import ngff, urls
 from inrcodec import pyramid as pyramids
 from inrcodec import store as stores
-from inrcodec.codec import INRCodec
-from inrcodec.core import Settings, Target
+from inrcodec.core import Target
 from inrcodec.core.volume import short_step
 from inrcodec.destination import Destination
+from inrcodec.map_fit import fit_map, with_volume
 from inrcodec.mrc import MRCVolume, open_volume, packed_header, unpacked_header, write_mrc
-from inrcodec.options import MapOptions
+from inrcodec.options import CHUNK, MapOptions
 from inrcodec.quality import Quality, fsc_curve, measure, rescaled_step, with_fsc
 from inrcodec.store import Sizes
+from inrcodec.symmetry_report import SymmetryReport
 from inrcodec.urls import PathLike
 
 Array = np.ndarray[Any, Any]
@@ -46,6 +47,7 @@ class Result:
         fsc: spatial frequency in 1/angstrom and correlation with the original; None where not computed.
         resolution: angstrom up to which an ``fsc`` target holds.
         estimated: whether the resolution is an estimate from the map's own spectrum.
+        symmetry: what symmetry was found and saved, or why none is used; None where it was not asked for.
     """
 
     target: Target
@@ -56,6 +58,7 @@ class Result:
     fsc: tuple[Array, Array] | None = None
     resolution: float | None = None
     estimated: bool = False
+    symmetry: SymmetryReport | None = None
 
 
 def _silent(stage: str, fraction: float) -> None:
@@ -68,10 +71,11 @@ def compress(
     *,
     target: Target,
     resolution: float | None = None,
-    chunks: int = 64,
+    chunks: int | None = None,
     effort: int = 3,
     threshold: float | None = None,
     device: str = "auto",
+    symmetry: str | None = None,
     zarr_format: int = 3,
     overwrite: bool = False,
     permissive: bool = False,
@@ -91,7 +95,12 @@ def compress(
         store: directory or URL to be made.
         target, effort, threshold, device: as for :class:`inrcodec.INRCodec`.
         resolution: angstrom up to which an ``fsc`` target holds; None estimates it.
-        chunks: longest chunk edge in voxels; each axis is divided evenly into as few chunks as that allows.
+        chunks: longest chunk edge in voxels, None is 64; each axis is divided evenly into as few chunks as
+            that allows. A volume that is written with its symmetry is one chunk: with a symmetry that is
+            named, chunks smaller than the volume are an error; with ``"auto"`` they are for the volume
+            without.
+        symmetry: as for :meth:`inrcodec.INRCodec.fit`, of the map itself and not of coarser levels; rises are
+            in angstrom.
         zarr_format: 2 or 3.
         overwrite: replace an existing zarr store, once the new one is complete.
         pyramid: resolution levels in all, each half as fine as the one before (:mod:`inrcodec.pyramid`); None
@@ -105,14 +114,15 @@ def compress(
         OSError, ValueError, TypeError: the map cannot be read, its dtype or a setting is not supported, or
             the store exists.
     """
-    if chunks < 1:
+    if chunks is not None and chunks < 1:
         raise ValueError(f"chunks must be at least 1, got {chunks}")
+    options = MapOptions(target, resolution, chunks, effort, threshold, device, permissive, symmetry)
     with Destination(store, overwrite=overwrite, staging=staging) as place, urls.local_copy(source) as path:
         result = _build(
             open_volume(path, permissive=permissive),
             urls.name_of(source),
             place.partial,
-            MapOptions(target, resolution, chunks, effort, threshold, device),
+            options,
             zarr_format,
             pyramid,
             record,
@@ -134,27 +144,9 @@ def _build(
 ) -> Result:
     """Make the store of a volume in a directory, corrections of the step included."""
     target, resolution, threshold = options.target, options.resolution, options.threshold
-    spatial = len(volume.voxel_size)
-    chunk_shape = stores.even_chunks(volume.data.shape, spatial, options.chunks)
-    level_shapes = pyramids.level_shapes(volume.data.shape, spatial, pyramid, options.chunks)
-    known = all(size > 0 for size in volume.voxel_size)
-    scale: dict[str, Any] = {}
-    if target.kind == "fsc":
-        if resolution is not None and not known:
-            raise ValueError(f"{name} says no voxel size: a resolution in angstrom means nothing")
-        scale = {"resolution": resolution, "voxel_size": volume.voxel_size if known else 1.0}
-    elif resolution is not None:
-        raise ValueError("a resolution belongs to an fsc target")
-    codec = INRCodec.fit(
-        volume.data,
-        chunks=chunk_shape,
-        effort=options.effort,
-        threshold=threshold,
-        device=options.device,
-        progress=bind(progress, "training"),
-        **scale,
-        **{target.kind: target.value},
-    )
+    longest = CHUNK if options.chunks is None else options.chunks
+    level_shapes = pyramids.level_shapes(volume.data.shape, len(volume.voxel_size), pyramid, longest)
+    codec, chunk_shape = fit_map(volume, name, options, bind(progress, "training"))
     root = zarr.open_group(str(partial), mode="w", zarr_format=zarr_format)
     tried: list[tuple[float, float]] = []
     while True:
@@ -171,13 +163,13 @@ def _build(
         # an fsc fit has measured what it wrote: what little is missed is mended for all shells alike
         is_fsc = target.kind == "fsc"
         step = 0.98 * codec.volume.step if is_fsc else rescaled_step(target, tried)
-        codec = _with_step(codec, step, options.device)
+        codec = with_volume(codec, replace(codec.volume, step=short_step(step)), options.device)
     pyramids.write_levels(
         root,
         volume,
         codec,
         level_shapes,
-        longest_chunk=options.chunks,
+        longest_chunk=longest,
         device=options.device,
         progress=progress,
     )
@@ -206,6 +198,7 @@ def _build(
         fsc=fsc_curve(volume.data, decoded, volume.voxel_size) if with_curve else None,
         resolution=None if codec.volume is None else codec.volume.resolution,
         estimated=target.kind == "fsc" and resolution is None,
+        symmetry=stores.symmetry_of(partial, codec.settings, codec.choices),
     )
 
 
@@ -280,6 +273,7 @@ def _compare(
         fsc=fsc_curve(volume.data, decoded, volume.voxel_size),
         resolution=None if settings.volume is None else settings.volume.resolution,
         estimated=bool(attributes.get("resolution_estimated", False)),
+        symmetry=stores.symmetry_of(store, settings, stores.choices_of(attributes)),
     )
 
 
@@ -294,22 +288,6 @@ def _worth_correcting(target: Target, quality: Quality, sizes: Sizes, met: bool,
         else (sizes.ratio, target.value * _EXCESS_RATIO)
     )
     return bool(np.isfinite(value)) and (not met or (rewrites == 0 and value > excess))
-
-
-def _with_step(codec: INRCodec, step: float, device: str) -> INRCodec:
-    """The codec with another quantiser step for its volume."""
-    settings: Settings = codec.settings
-    if settings.volume is None:
-        raise ValueError("the codec has no volume")
-    quality: dict[str, Any] = {settings.target.kind: settings.target.value}
-    return INRCodec(
-        threshold=settings.threshold,
-        effort=settings.effort,
-        block=settings.block,
-        volume=replace(settings.volume, step=short_step(step)),
-        device=device,
-        **quality,
-    )
 
 
 def _sha256(data: Array) -> str:

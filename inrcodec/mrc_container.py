@@ -126,6 +126,8 @@ def pack(
         raise ValueError(f"an MRC header has {MRC_HEADER_BYTES} bytes, got {len(mrc_header)}")
     if len(payloads) != math.prod(grid_of(shape, chunk_shape)):
         raise ValueError(f"{len(payloads)} payloads for a grid of {grid_of(shape, chunk_shape)} chunks")
+    if math.prod(chunk_shape) > MAX_CHUNK_VOXELS:
+        raise ValueError(f"chunks of {chunk_shape} voxels, the format holds {MAX_CHUNK_VOXELS} at most")
     configuration = {
         "shape": list(shape),
         "dtype": dtype.newbyteorder("=").name,

@@ -108,7 +108,12 @@ def compress_map(path: Path, options: MapOptions) -> bytes:
     """
     from inrcodec import maps, mrc
 
-    _check_map(path, options.permissive)
+    voxels = _check_map(path, options.permissive)
+    if options.symmetry is not None and voxels > mrc_container.MAX_CHUNK_VOXELS:
+        raise ValueError(
+            f"symmetry {options.symmetry} needs the volume as one chunk: it has {voxels} voxels, a chunk of "
+            f"a .mrc.inr file {mrc_container.MAX_CHUNK_VOXELS} at most"
+        )
     with tempfile.TemporaryDirectory(prefix="inrcodec-") as folder:
         store = Path(folder) / "map.zarr"
         result = maps.compress(path, store, **options.arguments())
@@ -145,8 +150,12 @@ def from_store(store: Path, volume: Any) -> bytes:
     )
 
 
-def _check_map(path: Path, permissive: bool) -> None:
-    """Refuse what would not come back byte for byte: no map, a compressed one, one with bytes behind it."""
+def _check_map(path: Path, permissive: bool) -> int:
+    """Refuse what would not come back byte for byte: no map, a compressed one, one with bytes behind it.
+
+    Returns:
+        Its number of voxels.
+    """
     from inrcodec import mrc
 
     size = path.stat().st_size
@@ -163,3 +172,4 @@ def _check_map(path: Path, permissive: bool) -> None:
     extra = size - len(volume.header) - len(volume.extended_header) - volume.data.nbytes
     if extra:
         raise ValueError(f"{_CONTENT}; there are {extra} bytes behind the densities, which would be lost")
+    return int(volume.data.size)

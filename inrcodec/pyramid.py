@@ -11,6 +11,7 @@ Each level has ``ceil(n / 2)`` voxels of the ``n`` before along every axis of sp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial as bind
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from inrcodec import store as stores
 from inrcodec.codec import INRCodec
+from inrcodec.map_fit import with_volume
 from inrcodec.mrc import MRCVolume
 
 Array = np.ndarray[Any, Any]
@@ -121,8 +123,9 @@ def write_levels(
 ) -> None:
     """Write the coarser levels of a map beside it, as the arrays ``"1"``, ``"2"`` ... of a group.
 
-    Each has a codec of its own, fitted to the same target. With a ``ratio`` it is the map's own codec, of the
-    same step: a small array cannot be as many times smaller. The target is aimed at, not measured here.
+    Each has a codec of its own, fitted to the same target, without symmetry. With a ``ratio`` it is the map's
+    own codec, of the same step: a small array cannot be as many times smaller. The target is aimed at, not
+    measured here.
 
     Args:
         root: the group.
@@ -149,7 +152,10 @@ def _fitted(data: Array, volume: MRCVolume, codec: INRCodec, chunk_shape: Shape,
     settings = codec.settings
     kind, value = settings.target.kind, settings.target.value
     if kind == "ratio":
-        return codec
+        model = settings.volume
+        if model is None or model.symmetry is None:
+            return codec
+        return with_volume(codec, replace(model, symmetry=None), device)
     scale: dict[str, Any] = {}
     if kind == "fsc":
         known = all(size > 0 for size in volume.voxel_size)

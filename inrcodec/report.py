@@ -13,6 +13,7 @@ from tqdm import tqdm
 from inrcodec.core import Target
 from inrcodec.maps import Result
 from inrcodec.store import Description, Sizes
+from inrcodec.symmetry_report import SymmetryReport
 
 Array = np.ndarray[Any, Any]
 
@@ -62,6 +63,7 @@ def lines(result: Result) -> list[str]:
         f"SNR             {quality.snr:.2f} dB (of the represented voxels{background})",
         f"largest error   {quality.max_error:.6g}",
         *_size_lines(result.sizes),
+        *(result.symmetry.lines if result.symmetry is not None else []),
     ]
     if not quality.exact_specials:
         out.append("NaN, infinities DIFFER from the original's")
@@ -98,6 +100,8 @@ def description(found: Description) -> list[str]:
             )
         own = f"{len(model.weights)} bytes, in the array's metadata"
         out.append(f"weights         {own if model.changed else f'those of prior {model.prior}'}")
+    symmetry = SymmetryReport.of(settings.volume, found.choices, found.sections.get("symmetry"))
+    out += symmetry.lines if symmetry is not None else []
     out += found.choices.lines if found.choices is not None else []
     out += _size_lines(found.sizes)
     out += [f"field           {name}: {count} chunks" for name, count in found.fields.items()]

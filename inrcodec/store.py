@@ -26,6 +26,7 @@ from inrcodec.core import Settings, inspect
 from inrcodec.core.choices import Choices
 from inrcodec.core.volume_sample import chunk_boxes
 from inrcodec.replacing import partial_path
+from inrcodec.symmetry_report import SymmetryReport
 from inrcodec.urls import PathLike
 
 Array = np.ndarray[Any, Any]
@@ -232,10 +233,28 @@ def describe(store: PathLike) -> Description:
         dict(fields.most_common()),
         dict(sections.most_common()),
         bool(attributes.get("resolution_estimated", False)),
-        Choices.from_text(attributes["choices"]) if "choices" in attributes else None,
+        choices_of(attributes),
         _coarser_shapes(store),
         dict(networks.most_common()),
     )
+
+
+def choices_of(attributes: dict[str, Any]) -> Choices | None:
+    """What was measured and chosen when a store was made, where its attributes say so.
+
+    Raises:
+        ValueError: the record is damaged.
+    """
+    return Choices.from_text(attributes["choices"]) if "choices" in attributes else None
+
+
+def symmetry_of(store: PathLike, settings: Settings, choices: Choices | None) -> SymmetryReport | None:
+    """What is known of the symmetry of a store's volume; None where it was not asked for."""
+    section = None
+    if settings.volume is not None and settings.volume.symmetry is not None:
+        payloads = urls.read(store, chunk_names(urls.files(store)))
+        section = sum(inspect(payload).sections.get("symmetry", 0) for _, payload in payloads)
+    return SymmetryReport.of(settings.volume, choices, section)
 
 
 def even_chunks(shape: tuple[int, ...], spatial: int, longest: int) -> tuple[int, ...]:

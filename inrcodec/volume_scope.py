@@ -67,6 +67,7 @@ def fit_volume(
             source,
             settings,
             detected,
+            chunk_shape=chunk_shape,
             resolution=resolution,
             voxel_size=sizes,
             device=device,
@@ -96,16 +97,16 @@ def _symmetry_of(
     """The symmetry asked for, checked and refined; of ``auto`` the one found, or None.
 
     Raises:
-        ValueError: the text names none, the volume is not 3-D, or it is not one chunk.
+        ValueError: the text names none, the volume is not 3-D, or one that is named is not one chunk.
     """
     if volume.ndim != 3:
         raise ValueError(f"symmetry needs a volume of three axes, got shape {volume.shape}")
-    if chunks is not None and _chunk_shape(volume, chunks) != volume.shape:
-        raise ValueError(
-            f"symmetry needs the volume of shape {volume.shape} as one chunk, got chunks {chunks}"
-        )
     if symmetry.strip().lower() == "auto":
         return detect(volume)
+    if chunks is not None and _chunk_shape(volume, chunks) != volume.shape:
+        raise ValueError(
+            f"symmetry {symmetry} needs the volume of shape {volume.shape} as one chunk, got chunks {chunks}"
+        )
     return refine(volume, parse_symmetry(symmetry, voxel_size[0]))
 
 

@@ -135,10 +135,15 @@ class INRSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):  # type
         """Refuse an array that the format cannot hold, before its metadata is written."""
         # Sizes of chunks are checked when they are written: the grid's interface differs between releases.
         check_chunk((1,) * len(shape), _native_dtype(dtype))
+        chunk_shape = getattr(chunk_grid, "chunk_shape", None)
+        if self.settings.volume is not None and isinstance(chunk_shape, tuple):
+            self.settings.volume.check_chunk(chunk_shape)
 
     def evolve_from_array_spec(self, array_spec: Any) -> INRSerializer:
-        """Refuse an unsupported chunk where zarr does not call :meth:`validate`: inside shards."""
+        """Refuse an unsupported chunk: of a shape that :meth:`validate` is not told, or inside shards."""
         check_chunk(array_spec.shape, _native_dtype(array_spec.dtype))
+        if self.settings.volume is not None:
+            self.settings.volume.check_chunk(array_spec.shape)
         return self
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:

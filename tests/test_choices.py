@@ -21,6 +21,7 @@ BLOCK = Choice("block", 20, "bit per voxel estimated", {"16": 0.371, "20": 0.352
         (Choice("block", 9, "as asked"), "9: as asked"),
         (Choice("cell", None, "of the bits", {"none": 1.0, "2": 1.5}), "none: 1 of the bits; 2: 1.5"),
         (Choice("network", "own", "bits", {"own": 7.0}), "own: 7 bits"),
+        (Choice("x", "C4", "bytes", {"c4": 23400.0, "none": 92100.0}), "c4: 23,400 bytes; none: 92,100"),
     ],
 )
 def test_reasons(choice: Choice, reason: str) -> None:

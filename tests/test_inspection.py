@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from conftest import blobs
+from symmetric_maps import d2, fitted
 
 import inrcodec
 from inrcodec import INRCodec, PayloadError, PayloadInfo
 from inrcodec.core import VolumeModel
+from inrcodec.core.inspection import copies
 from inrcodec.core.payload import Field, Payload, Section
 from inrcodec.core.prior import prior
+from inrcodec.core.symmetry.groups import parse_symmetry
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +92,30 @@ def test_damage(density: np.ndarray, damage: slice) -> None:
     payload = INRCodec(effort=0).encode(density)
     with pytest.raises(PayloadError):
         inrcodec.inspect(payload[damage])
+
+
+class TestSymmetry:
+    def test_a_point_group(self) -> None:
+        model = fitted().volume
+        assert model is not None
+        assert model.symmetry is not None
+        payload = fitted().encode(d2())
+        found = inrcodec.inspect(payload).details["symmetry"]
+        assert inrcodec.inspect(payload, volume=model).details["symmetry"] == found
+        assert (found["group"], found["order"]) == ("D2", 4)
+        assert found["radius"] == model.symmetry.radius
+        # the asymmetric unit and a margin, not the whole volume
+        assert 24**3 / 4 <= math.prod(stop - start for start, stop in found["box"]) < 24**3
+        assert "symmetry" in inrcodec.inspect(payload).sections
+
+    def test_damage(self) -> None:
+        payload = Payload.from_bytes(fitted().encode(d2()))
+        payload.sections[Section.SYMMETRY] = payload.sections[Section.SYMMETRY][:6]
+        with pytest.raises(PayloadError):
+            inrcodec.inspect(payload.to_bytes())
+
+    def test_copies(self) -> None:
+        orders = {"C7": 7, "D2": 4, "T": 12, "O": 24, "I": 60}
+        assert {name: copies(parse_symmetry(name), 9) for name in orders} == orders
+        assert copies(parse_symmetry("helical:4.5,30,C2"), 45) == 20
+        assert copies(parse_symmetry("helical:100,30"), 45) == 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import mrcfile
 import numpy as np
 import pytest
 import zarr
 
-from inrcodec import INRCodec, maps, report, store
+from inrcodec import INRCodec, map_fit, maps, report, store
 from inrcodec.core import Target, VolumeModel
 
 LOOSE = Target("snr", 20.0)
@@ -45,7 +46,7 @@ def fit_with_step(monkeypatch, step):
     def fit(volume, *, chunks, progress, **settings):
         return INRCodec(**settings, volume=VolumeModel(step, 16, b"\0" * 100))
 
-    monkeypatch.setattr(maps.INRCodec, "fit", fit)
+    monkeypatch.setattr(INRCodec, "fit", fit)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ class TestCorrection:
 
     def test_settings_survive(self):
         codec = INRCodec(ratio=9, effort=5, threshold=0.5, block=8, volume=VolumeModel(1.0, 8, b"w" * 9))
-        changed = maps._with_step(codec, 0.25, "cpu")
+        changed = map_fit.with_volume(codec, replace(codec.volume, step=0.25), "cpu")
         config = codec.get_config()
         config["volume"]["step"] = 0.25
         assert changed.get_config() == config

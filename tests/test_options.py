@@ -36,6 +36,8 @@ def test_what_is_none_is_not_given():
         ({"permissive": "maybe"}, "permissive must be true or false, got 'maybe'"),
         ({"snr": 20, "ratio": 3}, "give one quality target"),
         ({"ratio": 0.5}, "ratio must be at least 1"),
+        ({"symmetry": "C1"}, "'C1' is not a symmetry"),
+        ({"symmetry": 7}, "symmetry must be a name, got 7"),
     ],
 )
 def test_bad_values(values, message):
@@ -53,3 +55,10 @@ def test_compress_takes_them_and_has_the_same_defaults():
 def test_json_is_what_decides_the_result():
     options = MapOptions(Target("fsc", 0.9), 3.0, 32, 0, 0.5, "cpu", True)
     assert options.to_json() == {"fsc": 0.9, "chunks": 32, "effort": 0, "resolution": 3.0, "threshold": 0.5}
+
+
+def test_symmetry_decides_the_result_and_old_records_stay_what_they_were():
+    assert MapOptions().to_json() == {"snr": 30.0, "chunks": 64, "effort": 3}
+    options = MapOptions.from_mapping({"symmetry": "helical:4.8,30,C2", "chunks": 64})
+    assert options.to_json() == {"snr": 30.0, "chunks": 64, "effort": 3, "symmetry": "helical:4.8,30,C2"}
+    assert MapOptions(symmetry=" Auto ").arguments()["symmetry"] == " Auto "

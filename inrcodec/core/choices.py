@@ -42,8 +42,13 @@ class Choice:
             shown = f"{self.value:,}" if isinstance(self.value, int) else chosen
             return f"{shown}: {self.why}"
         others = sorted((figure, name) for name, figure in self.figures.items() if name != chosen)
-        listed = ", ".join(f"{name}: {figure:.3g}" for figure, name in others[:_SHOWN])
-        return f"{chosen}: {self.figures[chosen]:.3g} {self.why}" + (f"; {listed}" if listed else "")
+        listed = ", ".join(f"{name}: {_short(figure)}" for figure, name in others[:_SHOWN])
+        return f"{chosen}: {_short(self.figures[chosen])} {self.why}" + (f"; {listed}" if listed else "")
+
+
+def _short(figure: float) -> str:
+    """Three digits, or all before the point: bytes in thousands read badly with an exponent."""
+    return f"{figure:,.0f}" if 1000 <= abs(figure) < 1e15 else f"{figure:.3g}"
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ def encode_many(
 
     Raises:
         TypeError: a dtype the format does not hold.
-        ValueError: a shape the format does not hold, or a ratio that cannot be reached.
+        ValueError: a shape the format does not hold, a part of a volume with symmetry, or a ratio that cannot
+            be reached.
         ImportError: PyTorch is needed (effort above 0 in chunk scope) and not installed.
     """
     if settings.target.kind == "fsc" and settings.volume is None:
@@ -51,6 +52,8 @@ def encode_many(
     chunks = [np.asarray(chunk) for chunk in chunks]
     for chunk in chunks:
         check_chunk(chunk)
+        if settings.volume is not None:
+            settings.volume.check_chunk(chunk.shape)
     if related is not None and len(related) != len(chunks):
         raise ValueError(f"{len(related)} entries of what {len(chunks)} chunks are related to")
     payloads: list[bytes | None] = [_without_field(chunk, settings) for chunk in chunks]

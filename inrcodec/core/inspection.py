@@ -11,6 +11,8 @@ from inrcodec.core.field_section import FieldSection, volume_digest
 from inrcodec.core.mlp.section import OUTPUT_BITS, MLPSection
 from inrcodec.core.payload import Field, Payload, Reader, Section
 from inrcodec.core.prepare import as_volume_shape
+from inrcodec.core.symmetry.groups import RISE_UNIT, Helix, PointGroup
+from inrcodec.core.symmetry.section import SymmetrySection
 from inrcodec.core.volume import VolumeModel
 
 
@@ -29,7 +31,11 @@ class PayloadInfo:
         details: of a field: occupancy ``cell`` (voxels, or None) and which ``networks``; in chunk scope, or
             where the volume was given, also ``step``, ``offset`` and ``background`` (density units), ``box``
             of the field in the chunk seen as (d, h, w), ``block`` (voxels), ``grid`` (blocks per axis) and
-            ``coded_share`` of the frequency bands. Of the
+            ``coded_share`` of the frequency bands.
+            With symmetry also ``symmetry``, of any scope: a dictionary of its ``group`` (symbol; a helix's
+            rise in voxels), ``order`` (:func:`copies`), ``box`` of the asymmetric unit's field in voxels of
+            the chunk seen as (d, h, w), out of which it may stick, and ``radius`` (voxels from the centre or
+            axis within which it holds, or None). Of the
             ``mlp`` field: ``widths`` of its layers, ``frequencies``, ``identifier`` (length), ``residual``,
             ``weight_bits``, ``parameters`` (number), ``scale`` (density of the network's 1), and
             ``networks``, the same in words.
@@ -85,8 +91,9 @@ def _details(payload: Payload, volume: VolumeModel | None) -> dict[str, Any]:
     occupancy = payload.sections.get(Section.OCCUPANCY)
     cell = None if occupancy is None else Reader(occupancy).varint()
     shared = f"volume {volume_digest(data):08x}" if payload.scope == "volume" else None
+    symmetry = _symmetry_details(payload.sections.get(Section.SYMMETRY), shape)
     if shared is not None and volume is None:
-        return {"cell": cell, "networks": shared}
+        return {"cell": cell, "networks": shared, **symmetry}
     section = FieldSection.from_bytes(data, shape, scope=payload.scope, volume=volume)
     layout = section.layout
     own = "own" if Section.WEIGHTS in payload.sections else f"prior {section.network}"
@@ -100,7 +107,30 @@ def _details(payload: Payload, volume: VolumeModel | None) -> dict[str, Any]:
         "coded_share": len(section.active) / layout.bands,
         "cell": cell,
         "networks": shared or own,
+        **symmetry,
     }
+
+
+def copies(group: PointGroup | Helix, depth: int) -> int:
+    """Order of a point group; of a helix, the asymmetric units in a box of ``depth`` voxels along z."""
+    if isinstance(group, PointGroup):
+        return group.order
+    return max(1, round(group.n * depth * RISE_UNIT / group.rise))
+
+
+def _symmetry_details(data: bytes | None, shape: tuple[int, int, int]) -> dict[str, Any]:
+    if data is None:
+        return {}
+    section = SymmetrySection.from_bytes(data, shape)
+    images = section.images
+    group = images.symmetry.group
+    found = {
+        "group": group.symbol,
+        "order": copies(group, shape[0]),
+        "box": section.field,
+        "radius": images.radius,
+    }
+    return {"symmetry": found}
 
 
 def _mlp_details(payload: Payload) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def fit_symmetric_volume(
     settings: Settings,
     detected: Detected,
     *,
+    chunk_shape: tuple[int, ...] | None = None,
     resolution: float | None = None,
     voxel_size: tuple[float, ...] | None = None,
     device: str = "auto",
@@ -63,12 +64,13 @@ def fit_symmetric_volume(
         volume: (d, h, w).
         settings: target, effort and the rest.
         detected: its symmetry.
+        chunk_shape: of the chunks that it is written in without symmetry; None is 64 voxels a side.
         resolution, voxel_size: of an ``fsc`` target, as for :func:`inrcodec.core.fit_fsc`.
         device: as for :func:`inrcodec.core.encode_many`.
         progress: called with the fraction done.
     """
     report = progress or (lambda _: None)
-    chunk = tuple(min(_CHUNK, n) for n in volume.shape)
+    chunk = chunk_shape or tuple(min(_CHUNK, n) for n in volume.shape)
 
     def fitted(symmetry: SymmetryModel | None, done: Progress) -> VolumeModel:
         if settings.target.kind == "fsc":

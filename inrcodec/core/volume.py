@@ -14,6 +14,7 @@ from inrcodec.core.choices import Choices
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fields.layout import MAX_BLOCK
 from inrcodec.core.occupancy import CELLS
+from inrcodec.core.prepare import as_volume_shape
 from inrcodec.core.prior import CURRENT, prior
 from inrcodec.core.shells import ShellTable
 from inrcodec.core.symmetry.model import SymmetryModel
@@ -82,6 +83,19 @@ class VolumeModel:
         weights = self.weights if self.changed else b""
         digest = zlib.crc32(struct.pack("<dB", self.step, self.block) + weights, self.prior)
         return digest if self.shells is None else zlib.crc32(self.shells.exponents, digest)
+
+    def check_chunk(self, shape: tuple[int, ...]) -> None:
+        """Refuse to encode a part of a volume whose symmetry is used: it is one chunk.
+
+        Raises:
+            ValueError: ``shape`` is not the volume's.
+        """
+        model = self.symmetry
+        if model is not None and as_volume_shape(shape) != model.shape:
+            raise ValueError(
+                f"a volume of symmetry {model.symmetry.group.symbol} is one chunk of {model.shape}, got "
+                f"a chunk of shape {shape}: give the array that chunk shape, or fit without symmetry"
+            )
 
     def to_config(self) -> dict[str, Any]:
         """Plain JSON, at most 4 kB; what has its default is left out."""

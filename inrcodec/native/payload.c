@@ -13,6 +13,7 @@
 #define MAX_SIDE 4096
 #define MAX_BLOCK 64
 #define ZLIB_MOST 1040 /* zlib shrinks nothing by more than this */
+#define MORE_SECTIONS 0x40 /* of the byte that says the field: a second byte of sections follows */
 
 enum { FIELD_CONSTANT, FIELD_LOSSLESS, FIELD_LOCAL_FOURIER };
 enum { CONSTANT = 1, LOSSLESS, FIELD, WEIGHTS, LATENTS, OCCUPANCY, CORRECTIONS, VERBATIM, SECTIONS };
@@ -55,6 +56,8 @@ static void parse_frame(payload *p, const uint8_t *bytes, size_t size)
         inr_fail(context, "checksum mismatch: the payload is damaged or cut short");
     inr_reader reader = {context, bytes + 4, size - 8};
     unsigned code = inr_u8(&reader), dtype = inr_u8(&reader);
+    if (code & MORE_SECTIONS)
+        inr_fail(context, "a payload with symmetry or prediction: the decoder in Python reads it");
     p->field = code & 0x7f;
     p->volume_scope = code >> 7;
     p->chunk.dtype = dtype & 0x3f;
