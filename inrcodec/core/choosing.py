@@ -13,7 +13,7 @@ from inrcodec.core.backend import Backend
 from inrcodec.core.fields.layout import get_layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS
 from inrcodec.core.fitting import Fit, Voxels, choose_block, fit_latents, plain_step
-from inrcodec.core.latents import LAMBDA, Quantised
+from inrcodec.core.latents import LAMBDA, Latents, Quantised
 from inrcodec.core.predicting import Prediction, choose_prediction
 from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import EFFORTS, Preset
@@ -21,6 +21,10 @@ from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings, Target
 from inrcodec.core.symmetry.field import UNIT_STEP, SymmetricField
 from inrcodec.core.symmetry.fitting import fit_symmetric
+
+_LEFT = 0.005  # squared steps, mean over a block's latents: as little is left of empty blocks
+_BROKEN = 3.0  # times the median of the others: more than quantisation leaves of a symmetric map
+_FAITHFUL = 0.1  # of the usual weight of a bit, where symmetry is broken
 
 Array = np.ndarray[Any, Any]
 
@@ -220,11 +224,27 @@ def _fit_volume_scope(
                 rest = values - found * (step[0] / 2**LATENT_BITS)
             voxels = Voxels(backend, rest, care, volume.shells)
             latents = voxels.analyse(volume.block)
-            fit = fit_latents(voxels, latents, step, preset, budget=None, networks=[volume.network])
+            weight = LAMBDA if symmetric is None else _weight_of_rest(latents, step)
+            fit = fit_latents(
+                voxels, latents, step, preset, budget=None, networks=[volume.network], weight=weight
+            )
             made = ChunkFit(fit.chunk(0), voxels, chunk.scale, cell, mask, occupied, symmetric, prediction)
             options.append(made)
         out.append(min(options, key=_cost) if len(options) > 1 else options[0])
     return out
+
+
+def _weight_of_rest(latents: Latents, step: Array) -> Any:
+    """(blocks,) weight of a bit in what symmetry leaves: small where it leaves more than rounding does.
+
+    Such blocks hold what breaks the symmetry. They are few and sparse, so that their bits are dear; at the usual
+    weight errors would gather there.
+    """
+    xp = latents.backend.xp
+    energy = latents.block_energy(step)[0]
+    left = latents.backend.to_numpy(energy)
+    usual = _BROKEN * float(np.median(left[left > _LEFT])) if (left > _LEFT).any() else np.inf
+    return xp.where(energy > usual, xp.zeros_like(energy) + _FAITHFUL * LAMBDA, LAMBDA)
 
 
 def _cost(fit: ChunkFit) -> float:

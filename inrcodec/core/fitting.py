@@ -16,7 +16,7 @@ from inrcodec.core.block_search import search_blocks
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fields.layout import get_layout
 from inrcodec.core.fields.local_fourier import analyse, synthesise
-from inrcodec.core.latents import Latents, Quantised
+from inrcodec.core.latents import LAMBDA, Latents, Quantised
 from inrcodec.core.presets import FIRST_BLOCKS, Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.shells import ShellTable
@@ -211,6 +211,7 @@ def fit_latents(
     *,
     budget: Array | None,
     networks: Sequence[ContextNetwork] | None = None,
+    weight: Any = LAMBDA,
     seed: int = 0,
 ) -> Fit:
     """Choose latents by rate and distortion, training networks in between where the preset does.
@@ -219,6 +220,7 @@ def fit_latents(
         step: (batch,) to start from.
         budget: (batch,) squared error to spend; None keeps the step.
         networks: fixed networks (volume scope); None starts at the prior and trains.
+        weight: of a bit in squared steps, one or (blocks,) in coding order.
     """
     latents, step = voxels.fill(latents, step, preset.fills, budget)
     fixed = networks is not None
@@ -226,14 +228,14 @@ def fit_latents(
     q = latents.plain(step)
     trained = 0
     for _ in range(preset.rounds + (0 if fixed else preset.trainings)):
-        q = latents.rate_distortion(q, step, current)
+        q = latents.rate_distortion(q, step, current, weight=weight)
         if budget is not None:
             error = np.maximum(voxels.squared_error(latents, q, step), 1e-30)
             step = step * np.clip((budget / error) ** (1 / _SLOPE), 0.5, 2.0)
         if not fixed and trained < preset.trainings and len(q.bands):
             current = _train(latents, q, current, preset, seed + trained)
             trained += 1
-    q = latents.rate_distortion(q, step, current, prune=True)
+    q = latents.rate_distortion(q, step, current, prune=True, weight=weight)
     if fixed or not trained:
         return Fit(latents, q, step, current, np.zeros(latents.batch, bool))
     return _cheaper_weights(Fit(latents, q, step, current, np.ones(latents.batch, bool)))

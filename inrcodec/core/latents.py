@@ -188,13 +188,14 @@ class Latents:
         *,
         index: Any | None = None,
         prune: bool = False,
-        weight: float = LAMBDA,
+        weight: Any = LAMBDA,
     ) -> Quantised:
         """Choose each latent among its rounding, one nearer zero and zero, by distortion + weight * bits.
 
         The rates are those the networks predict from the latents chosen before (``q``), or those of scale
         indices that :meth:`indices` gave for them. ``prune`` drops
-        whole radial bins that cost more than they mend; they do not come back.
+        whole radial bins that cost more than they mend; they do not come back. ``weight`` is one or
+        (blocks,).
         """
         if len(q.bands) == 0:
             return q
@@ -216,6 +217,11 @@ class Latents:
             keep = keep * self._worth(q, least, scaled)
         signed = best * xp.sign(self.latents[self.backend.asarray(q.bands)]) * keep
         return self._trim(q.bands, signed)
+
+    def block_energy(self, step: Array) -> Any:
+        """(batch, blocks) mean square of a block's latents, in squared steps."""
+        scaled = self.latents / self._steps(step)
+        return self.backend.xp.mean(scaled * scaled, axis=0)
 
     def _worth(self, q: Quantised, score: Any, scaled: Any) -> Any:
         """(n, batch, 1) 0 for radial bins that cost more than they mend: dropped, they cost nothing."""
