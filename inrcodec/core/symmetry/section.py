@@ -153,6 +153,8 @@ class SymmetrySection:
 def _scattered(images: Images, shape: tuple[int, int, int]) -> int:
     """Voxels of a box that holds whatever lattice operations make of the chunk."""
     centre = images.symmetry.centre
-    reach = np.array([max(abs(c), abs(CENTRE_UNIT * (n - 1) - c)) for c, n in zip(centre, shape, strict=True)])
+    reach = np.array(
+        [max(abs(c), abs(CENTRE_UNIT * (n - 1) - c)) for c, n in zip(centre, shape, strict=True)]
+    )
     furthest = (np.abs(images.lattice) * reach).max(axis=(0, 2))
     return prod(2 * -(-int(r) // CENTRE_UNIT) + 1 for r in furthest)
