@@ -1,8 +1,8 @@
 """Where the asymmetric unit holds what a voxel shows: its image under one operation of the group.
 
 Positions are whole numbers of 2**-10 voxel. Among a voxel's images the one that lies furthest in a fixed
-direction is in the asymmetric unit (a Dirichlet domain of the group); equal ones are told apart by the order of
-operations.
+direction is in the asymmetric unit (a Dirichlet domain of the group); equal ones are told apart by the order
+of operations.
 """
 
 from __future__ import annotations

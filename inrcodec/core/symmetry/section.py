@@ -12,7 +12,7 @@ import numpy as np
 from inrcodec.core.field_section import pack_envelope, read_envelope
 from inrcodec.core.payload import MAX_SIDE, MAX_VOXELS, PayloadError, Reader, pack_varint
 from inrcodec.core.symmetry.expansion import Spans
-from inrcodec.core.symmetry.groups import CENTRE_UNIT, RISE_UNIT, Helix, PointGroup, Symmetry
+from inrcodec.core.symmetry.groups import CENTRE_UNIT, LEAST_RISE, Helix, PointGroup, Symmetry
 from inrcodec.core.symmetry.images import Images
 
 _FAMILIES = "CDTOI"
@@ -21,7 +21,6 @@ _CENTRE, _ORIENTATION, _RADIUS = 16, 32, 64  # flags: what is other than standar
 _LARGEST_RADIUS = 2**16  # voxels
 _ROOM = 8  # times the chunk's voxels, and this many more, is the largest field of an asymmetric unit
 _LARGEST_CENTRE = 2**23  # in 2**-10 voxel: scores of images are exact in 64 bits
-_LEAST_RISE = RISE_UNIT // 8
 _FAR = 4  # times the chunk's longest axis, and this many more, is the furthest a field may start from it
 
 Array = np.ndarray[Any, Any]
@@ -127,8 +126,8 @@ class SymmetrySection:
         group = symmetry.group
         if isinstance(group, Helix) and symmetry.orientation is not None:
             raise PayloadError("a helix whose axis is not z")
-        if isinstance(group, Helix) and group.rise < _LEAST_RISE:
-            raise PayloadError(f"a helix with a rise of {group.rise} 2**-20 voxel, at least {_LEAST_RISE}")
+        if isinstance(group, Helix) and group.rise < LEAST_RISE:
+            raise PayloadError(f"a helix with a rise of {group.rise} 2**-20 voxel, at least {LEAST_RISE}")
         if radius is not None and not 0 <= radius <= _LARGEST_RADIUS:
             raise PayloadError(f"a symmetry of radius {radius} voxels")
         if max(shape) > MAX_SIDE:
