@@ -110,7 +110,7 @@ def test_shells_scale_bands_and_leave_some_out(name: str) -> None:
     np.testing.assert_array_equal(field.units(NUMPY, whole(made)), plain.units(NUMPY, whole(made)))
     louder = SymmetricField(plain.section, made.block, plain.latents, ShellTable(bytes([16] * 113)))
     once, twice = plain.units(NUMPY, whole(made)), louder.units(NUMPY, whole(made))
-    assert np.std(twice - 2 * once) < 1e-3 * np.std(twice)  # both are rounded to values before the splines
+    assert np.std(twice - 2 * once) < 5e-3 * np.std(twice)  # synthesis rounds to 1/64 step on its way
     fewer = SymmetricField(plain.section, made.block, plain.latents, SHELLS)
     assert 0 < len(fewer.active) < len(plain.active)
     assert set(fewer.active.tolist()) < set(plain.active.tolist())
