@@ -182,11 +182,12 @@ def test_distinct_voxels(
     turned = (0, 0, UNIT, 0, UNIT, 0, -UNIT, 0, 0) if symbol == "C2" else None
     images = Images(place(symbol, (14, 14, 14), orientation=turned), (6, 3, 1), radius)
     d, h, w = (slice(a, a + n) for a, n in zip(corner, size, strict=True))
-    origin, shape, wanted, table = distinct(images, (d, h, w))
+    voxels, table = distinct(images, (d, h, w))
     z, y, x = images.on_lattice(*np.ix_(*(np.arange(s.start, s.stop) for s in (d, h, w))))
-    stacked = np.stack(np.broadcast_arrays(z, y, x))
+    expected = np.stack(np.broadcast_arrays(z, y, x))
     square = (((grid(tuple((s.start, s.stop) for s in (d, h, w))) - 7) ** 2).sum(axis=0)).astype(int)
     near = np.ones(size, bool) if radius is None else square <= radius**2
-    flat = np.ravel_multi_index(tuple(a - o for a, o in zip(stacked, origin, strict=True)), shape)
-    np.testing.assert_array_equal(table, np.where(near, flat, np.prod(shape)))
-    np.testing.assert_array_equal(wanted, np.unique(flat[near]))
+    found = np.stack(voxels)
+    np.testing.assert_array_equal(found, np.unique(expected[:, near], axis=1))  # each once, in C order
+    np.testing.assert_array_equal(table[~near], found.shape[1])
+    np.testing.assert_array_equal(found[:, table[near]], expected[:, near])

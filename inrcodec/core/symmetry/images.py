@@ -184,7 +184,10 @@ class Images:
 
         def place(start: int) -> None:
             some = slice(start, start + _POINTS)
-            offsets = [a[some] * _ONE - c for a, c in zip((z, y, x), self.symmetry.centre, strict=True)]
+            offsets = [
+                a[some].astype(np.int64) * _ONE - c
+                for a, c in zip((z, y, x), self.symmetry.centre, strict=True)
+            ]
             furthest = _dot(toward[0], offsets)
             which = np.zeros(len(furthest), np.uint8)
             for i, direction in enumerate(toward[1:], start=1):
