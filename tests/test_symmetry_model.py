@@ -32,12 +32,19 @@ def config(**changes: Any) -> dict[str, Any]:
     seed=st.none() | st.integers(0, 9),
     direction=st.tuples(*[st.integers(-127, 127)] * 3).filter(any),
     radius=st.none() | st.integers(0, 2**16),
+    margin=st.integers(0, 8),
 )
-def test_round_trip(group: Any, centre: Any, seed: int | None, direction: Any, radius: int | None) -> None:
+def test_round_trip(
+    group: Any, centre: Any, seed: int | None, direction: Any, radius: int | None, margin: int
+) -> None:
     standard = Symmetry.standard(group, SHAPE)
     orientation = None if seed is None or isinstance(group, Helix) else turn(seed)
     model = SymmetryModel(
-        Symmetry(group, standard.centre if centre is None else centre, orientation), direction, SHAPE, radius
+        Symmetry(group, standard.centre if centre is None else centre, orientation),
+        direction,
+        SHAPE,
+        radius,
+        margin,
     )
     plain = json.loads(json.dumps(model.to_config()))
     assert SymmetryModel.from_config(plain) == model
@@ -49,8 +56,8 @@ def test_what_is_standard_is_left_out() -> None:
     model = SymmetryModel(place("D7", SHAPE), (0, 1, 2), SHAPE)
     assert model.to_config() == config()
     assert SymmetryModel.from_config(config()) == model
-    more = SymmetryModel(place("T", SHAPE, (1, 2, 3), turn(0)), (0, 1, 2), SHAPE, 9)
-    assert set(more.to_config()) == {"group", "shape", "direction", "centre", "orientation", "radius"}
+    more = SymmetryModel(place("T", SHAPE, (1, 2, 3), turn(0)), (0, 1, 2), SHAPE, 9, 1)
+    assert set(more.to_config()) == {*config(), "centre", "orientation", "radius", "margin"}
 
 
 def test_images_are_the_model_s() -> None:
@@ -70,6 +77,8 @@ def test_images_are_the_model_s() -> None:
         ({"shape": ["a", 1, 1]}, "invalid literal"),
         ({"direction": [0, 0, 0]}, "direction of an asymmetric unit out of range"),
         ({"direction": [0, 128, 0]}, "direction of an asymmetric unit out of range"),
+        ({"margin": -1}, "margin of an asymmetric unit must be 0 to 8, got -1"),
+        ({"margin": 9}, "margin of an asymmetric unit must be 0 to 8, got 9"),
         ({"centre": [0, 0]}, "values to unpack"),
         ({"centre": [2**41, 0, 0]}, "centre of a symmetry out of range"),
         ({"orientation": [1] * 9}, "not a rotation"),
@@ -88,12 +97,16 @@ def test_the_least_rise_is_allowed() -> None:
     assert SymmetryModel.from_config(model.to_config()) == model
 
 
-def test_chunks_of_another_shape_are_coded_without() -> None:
+def test_chunks_of_another_shape_are_refused() -> None:
     model = SymmetryModel(place("C2", SHAPE), (0, 1, 2), SHAPE)
     volume = VolumeModel(0.1, 8, prior().to_bytes(prior()), symmetry=model)
     codec = INRCodec(volume=volume, effort=0)
-    for shape, held in (((24, 20, 11), False), ((20, 24, 22), False), (SHAPE, True)):
-        chunk = np.random.default_rng(0).normal(size=shape).cumsum(axis=0).astype(np.float32)
-        payload = codec.encode(chunk)
-        assert ("symmetry" in inspect(payload).sections) == held
-        assert np.abs(decode(payload, volume=volume) - chunk).max() < 1
+    chunk = np.random.default_rng(0).normal(size=SHAPE).cumsum(axis=0).astype(np.float32)
+    payload = codec.encode(chunk)
+    assert "symmetry" in inspect(payload).sections
+    assert np.abs(decode(payload, volume=volume) - chunk).max() < 1
+    for other in (chunk[..., :11], chunk.reshape(20, 24, 22)):
+        with pytest.raises(
+            ValueError, match=r"of symmetry C2 is one chunk of \(24, 20, 22\), got a chunk of shape"
+        ):
+            codec.encode(other)

@@ -28,7 +28,8 @@ class SymmetryModel:
         margin: voxels around those nearest to images that the field is fitted to as well.
 
     Raises:
-        ValueError: a direction out of range, a helix whose axis is not z or whose rise is below 1/8 voxel.
+        ValueError: a direction or margin out of range, a helix whose axis is not z or whose rise is below 1/8
+            voxel.
     """
 
     symmetry: Symmetry
