@@ -16,10 +16,11 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from reference_symmetry import Group, spline_coefficients, value_at
 
 DTYPES = {1: "f2", 2: "f4", 3: "f8", 4: "i1", 5: "u1", 6: "i2", 7: "u2"}
 CONSTANT, LOSSLESS, FIELD, WEIGHTS, LATENTS, OCCUPANCY, CORRECTIONS, VERBATIM = range(1, 9)
-PREDICTION = 10
+SYMMETRY, PREDICTION = 9, 10
 SHAPES = ((32, 16), (32,), (32, 32), (32,), (1, 32), (1,))
 
 
@@ -260,6 +261,45 @@ def predict(
     for b in skipped:
         total[(slice(None),) * 3 + b] = 0
     return np.rint(total / 2**15)
+
+
+# Symmetry
+
+
+def symmetric_part(
+    data: bytes,
+    shape: tuple[int, ...],
+    box: list[tuple[int, int]],
+    block: int,
+    shells: bytes | None,
+    parameters: list[np.ndarray],
+) -> np.ndarray:
+    """What the asymmetric unit adds to the voxels of the field's box, in units of synthesis."""
+    cursor = Cursor(data)
+    group = Group(cursor, shape)
+    offsets = cursor.unpack("3b")
+    envelope = spectral_envelope(cursor)
+    spans = []
+    for _ in range(3):
+        coded, length = cursor.varint(), cursor.varint()
+        spans.append((-(coded + 1) // 2 if coded % 2 else coded // 2, length))
+    lengths = tuple(length for _, length in spans)
+    latents = Latents(lengths, block, envelope, shells)
+    moved = dequantise(latents, latents.decode(cursor.rest(), parameters), offsets)
+    values = np.rint(synthesise(moved, lengths, block) / 2**16)
+    assert np.abs(values).max() < 2**31
+    for axis in range(3):
+        if group.interpolated[axis]:
+            values = spline_coefficients(values, axis)
+    out = np.zeros([length for _, length in box])
+    for at in product(*(range(length) for _, length in box)):
+        image = group.image(tuple(a + start for a, (start, _) in zip(at, box, strict=True)))
+        if image is None:
+            continue
+        place = [p - 1024 * start for p, (start, _) in zip(image, spans, strict=True)]
+        if all(0 <= p <= 1024 * (length - 1) for p, length in zip(place, lengths, strict=True)):
+            out[at] = value_at(values, place, group.interpolated) * 2**16
+    return out
 
 
 LOG_MAGNITUDE = [round(8 * math.log2((0.1 + q) / 0.1)) for q in range(256)]
@@ -547,6 +587,16 @@ def spectral_envelope(cursor: Cursor) -> list[int]:
     return entries
 
 
+def dequantise(latents: Latents, quantised: np.ndarray, offsets: tuple[int, ...]) -> np.ndarray:
+    """Whole numbers of 1/64 step, scaled where there are shells."""
+    shifts = np.array([0, *offsets])[np.minimum(np.abs(quantised), 3)]
+    moved = np.sign(quantised) * (64 * np.abs(quantised) + shifts)
+    if latents.shells is not None:
+        for k in product(*(range(n) for n in latents.size)):
+            moved[k] = np.rint(moved[k] * latents.multiplier(k) / 2**16)
+    return moved
+
+
 def decode_field(
     sections: dict[int, bytes],
     shape: tuple[int, ...],
@@ -580,14 +630,12 @@ def decode_field(
     inner = tuple(size for _, size in box)
     latents = Latents(inner, block, envelope, shells)
     quantised = latents.decode(sections[LATENTS], parameters)
-    shifts = np.array([0, *offsets])[np.minimum(np.abs(quantised), 3)]
-    moved = np.sign(quantised) * (64 * np.abs(quantised) + shifts)
-    if shells is not None:
-        for k in product(*(range(n) for n in latents.size)):
-            moved[k] = np.rint(moved[k] * latents.multiplier(k) / 2**16)
+    moved = dequantise(latents, quantised, offsets)
     if PREDICTION in sections:
         moved = moved + predict(sections[PREDICTION], latents, box, block, references)
     units = synthesise(moved, inner, block)
+    if SYMMETRY in sections:
+        units = units + symmetric_part(sections[SYMMETRY], shape, box, block, shells, parameters)
     density = units * (step * 2.0**-26) + offset
     occupied = np.ones(inner, bool)
     if OCCUPANCY in sections:

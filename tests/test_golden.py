@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from golden import make
 from inrcodec import core
 from inrcodec.container import Container
 from inrcodec.core.encoder import is_fortran
-from inrcodec.core.payload import DTYPES, Field, Section
+from inrcodec.core.payload import DTYPES, Field, Payload, Section
 
 GOLDEN = Path(make.__file__).parent
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.inr"))
@@ -78,6 +79,18 @@ def test_each_holds_what_it_is_there_for(name: str) -> None:
     make.check(name, payload_of(name), chunk)
     (decoded,) = core.decode_many([payload_of(name)], volume=model_of(name))
     assert is_fortran(decoded) == is_fortran(chunk)
+
+
+def test_symmetric_ones_hold_what_symmetry_leaves() -> None:
+    kept = {}
+    for name in ("symmetry-d2-ligand-f4", "symmetry-icosahedral-f4", "symmetry-helix-i2"):
+        payload = Payload.from_bytes(payload_of(name))
+        kept[name] = len(payload.section(Section.LATENTS)), len(payload.section(Section.SYMMETRY))
+        alone = {s: b for s, b in payload.sections.items() if s != Section.SYMMETRY}
+        (rest,) = core.decode_many([replace(payload, sections=alone).to_bytes()], volume=model_of(name))
+        (whole,) = core.decode_many([payload_of(name)], volume=model_of(name))
+        assert np.var(rest.astype(float)) < 0.5 * np.var(whole.astype(float))
+    assert min(kept["symmetry-d2-ligand-f4"]) > 40  # bytes of both fields
 
 
 def test_together_they_cover_the_format() -> None:

@@ -16,6 +16,7 @@ import pytest
 from conftest import blobs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from symmetric_payloads import Made, place, turn, whole_field
 
 import inrcodec
 from inrcodec import INRCodec, PayloadError
@@ -35,6 +36,7 @@ from inrcodec.core.payload import (
     short,
 )
 from inrcodec.core.prepare import as_volume_shape
+from inrcodec.core.symmetry.images import Images
 
 DTYPE = st.sampled_from([np.dtype(order + np.dtype(n).str[1:]) for n in DTYPES.values() for order in "<>"])
 SHAPE = st.lists(st.integers(1, 2**30), min_size=1, max_size=4).map(tuple)
@@ -71,6 +73,13 @@ def specials() -> np.ndarray:
     return chunk
 
 
+def symmetric(symbol: str, orientation: tuple[int, ...] | None = None, radius: int | None = None) -> bytes:
+    """A payload of 990 voxels with a symmetry section."""
+    shape = (9, 10, 11)
+    images = Images(place(symbol, shape, (4000, 5000, 6000), orientation), (2, 3, 1), radius)
+    return Made(images, shape, whole_field(shape, 1)).payload().to_bytes()
+
+
 ENCODED: dict[str, Callable[[], bytes]] = {
     "field": lambda: INRCodec(snr=20, effort=0).encode(blobs((9, 10, 11)).astype(np.float32)),
     "float64": lambda: INRCodec(snr=30, effort=0).encode(blobs((9, 10, 11))),
@@ -80,6 +89,9 @@ ENCODED: dict[str, Callable[[], bytes]] = {
     "verbatim": lambda: INRCodec(snr=20, effort=0).encode(specials()),
     "lossless": lambda: INRCodec(max_error=1e-9, effort=0).encode(blobs((8, 8, 8)).astype(np.float32)),
     "constant": lambda: INRCodec().encode(np.ones((5, 6, 7), ">f4")),
+    "symmetry": lambda: symmetric("D3"),
+    "icosahedral": lambda: symmetric("I", turn(0), 5),
+    "helical": lambda: symmetric("helical:1.75,33,C3"),
 }
 
 
@@ -261,6 +273,9 @@ class TestDamage:
             ("verbatim", Section.VERBATIM, 100),
             ("lossless", Section.LOSSLESS, 100),
             ("constant", Section.CONSTANT, 10),
+            ("symmetry", Section.SYMMETRY, 150),
+            ("icosahedral", Section.SYMMETRY, 100),
+            ("helical", Section.SYMMETRY, 150),
         ],
     )
     def test_damaged_sections(
@@ -275,7 +290,7 @@ class TestDamage:
         rng = np.random.default_rng(1)
         tracemalloc.start()
         try:
-            for name, section in product(("occupancy", "verbatim"), Section):
+            for name, section in product(("occupancy", "verbatim", "symmetry", "helical"), Section):
                 if section in sectioned[name].sections:
                     for _ in range(5):
                         body = spoiled(sectioned[name].section(section), rng)

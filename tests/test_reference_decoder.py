@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,12 +10,16 @@ import numpy as np
 import pytest
 import reference_decoder
 from conftest import blobs
+from symmetric_payloads import CASES as SYMMETRIC
+from symmetric_payloads import place
 
 import inrcodec
 from inrcodec import INRCodec
 from inrcodec.core import VolumeModel
 from inrcodec.core.payload import Payload, Section
 from inrcodec.core.prior import prior
+from inrcodec.core.shells import ShellTable
+from inrcodec.core.symmetry.model import SymmetryModel
 
 _SPEC = find_spec("inrcodec")
 assert _SPEC is not None
@@ -155,3 +160,31 @@ def test_steps_by_radial_shell(dtype: str) -> None:
     assert codec.volume.shells is not None
     for part in (volume[..., :11], volume[..., 11:]):
         assert assert_same(codec.encode(part), codec.volume).field == "local-fourier"
+
+
+@pytest.mark.parametrize("name", SYMMETRIC)
+def test_symmetry(name: str) -> None:
+    payload = SYMMETRIC[name].payload()
+    assert "symmetry" in assert_same(payload.to_bytes()).sections
+    alone = replace(payload, sections={s: b for s, b in payload.sections.items() if s != Section.SYMMETRY})
+    difference = inrcodec.decode(payload.to_bytes()) != inrcodec.decode(alone.to_bytes())
+    assert difference.mean() > 0.1  # of the voxels: the section says something
+
+
+def test_symmetry_in_volume_scope_with_shells() -> None:
+    table = ShellTable(bytes([0, *range(0, 40, 2)]))
+    volume = VolumeModel(0.05, 6, prior().to_bytes(prior()), shells=table)
+    density = (blobs((14, 15, 16), noise=0) + blobs((14, 15, 16), noise=0)[:, ::-1, ::-1]).astype(np.float32)
+    density = np.roll(density, 1, axis=(1,))  # about (7, 8, 7.5): close to the axis asked for
+    images = SymmetryModel(place("C2", (14, 15, 16), (7 * 1024, 8 * 1024, 15 * 512)), (0, 1, 0), (14, 15, 16))
+    payload = INRCodec(volume=replace(volume, symmetry=images), effort=0).encode(density)
+    assert "symmetry" in assert_same(payload, volume).sections
+
+
+def test_symmetry_of_a_masked_map() -> None:
+    """The box of the field is smaller than the volume, and some of its voxels are not occupied."""
+    shape = (20, 18, 22)
+    symmetry = SymmetryModel(place("C3", shape, (10 * 1024, 9 * 1024 + 5, 11 * 1024)), (0, 1, 1), shape)
+    volume = VolumeModel(0.05, 8, prior().to_bytes(prior()), cell=2, symmetry=symmetry)
+    payload = INRCodec(volume=volume, effort=0).encode(masked())
+    assert {"symmetry", "occupancy"} <= set(assert_same(payload, volume).sections)

@@ -23,6 +23,9 @@ import numpy as np
 from inrcodec import core
 from inrcodec.core import Settings, Target, VolumeModel
 from inrcodec.core.mlp.network import NetworkSettings
+from inrcodec.core.prior import prior
+from inrcodec.core.symmetry.groups import RISE_UNIT, UNIT, Helix, Symmetry, parse_symmetry
+from inrcodec.core.symmetry.model import SymmetryModel
 from inrcodec.synthetic import generate
 
 HERE = Path(__file__).resolve().parent
@@ -120,6 +123,36 @@ def tiny_network() -> NetworkSettings:
     )
 
 
+def symmetric(symbol: str, ligand: float = 0.0) -> Array:
+    """Blobs and their images under a group, and one that only one of the asymmetric units has."""
+    rng = np.random.default_rng(16)
+    symmetry = Symmetry.standard(parse_symmetry(symbol), (24, 24, 24))
+    if isinstance(symmetry.group, Helix):
+        found = [symmetry.operation(k, j) for k in range(-6, 7) for j in range(symmetry.group.n)]
+        moves = [(m / UNIT, np.array(shift) / RISE_UNIT) for m, shift in found]
+    else:
+        moves = [(m / UNIT, np.zeros(3)) for m in symmetry.operations()]
+    grid = np.indices((24, 24, 24)) - 12.0
+    density = ligand * np.exp(-((grid - np.array([3, -4, 1])[:, None, None, None]) ** 2).sum(axis=0) / 6)
+    for _ in range(4):
+        at, width = rng.normal(0, 4.5, 3), rng.uniform(3, 6)
+        for matrix, shift in moves:
+            offsets = grid - (matrix @ at + shift)[:, None, None, None]
+            density += np.exp(-(offsets**2).sum(axis=0) / width)
+    return density.astype(np.float32)
+
+
+def symmetric_model(
+    symbol: str, direction: tuple[int, int, int], radius: int | None = None, off: int = 0
+) -> VolumeModel:
+    """As a fit makes them; the centre lies so many 2**-10 voxel from the middle voxel along each axis."""
+    standard = Symmetry.standard(parse_symmetry(symbol), (24, 24, 24))
+    z, y, x = (c + off for c in standard.centre)
+    place = replace(standard, centre=(z, y, x))
+    symmetry = SymmetryModel(place, direction, (24, 24, 24), radius)
+    return VolumeModel(0.1, 8, prior().to_bytes(prior()), symmetry=symmetry)
+
+
 CASES: dict[str, Case] = {
     "constant-f4-big-endian": Case(
         lambda: np.full((3, 4, 5, 6), -1.25, ">f4"), Settings(effort=0), "constant", ("constant",)
@@ -171,6 +204,24 @@ CASES: dict[str, Case] = {
         Settings(Target("none", 0.0), field="mlp", network=tiny_network(), weight_bits=16),
         "mlp",
         ("field", "weights", "latents", "occupancy"),
+    ),
+    "symmetry-d2-ligand-f4": Case(
+        lambda: symmetric("D2", ligand=2.0),
+        Settings(Target("snr", 25), effort=0),
+        sections=("symmetry",),
+        fit=lambda: symmetric_model("D2", (0, 0, 1)),
+    ),
+    "symmetry-icosahedral-f4": Case(
+        lambda: symmetric("I"),
+        Settings(Target("snr", 25), effort=0),
+        sections=("symmetry",),
+        fit=lambda: replace(symmetric_model("I", (6, 3, 1), radius=15, off=1), step=0.5),
+    ),
+    "symmetry-helix-i2": Case(
+        lambda: np.rint(50 * symmetric("helical:4.3,62.5,C2")).astype(np.int16),
+        Settings(Target("snr", 25), effort=0),
+        sections=("symmetry",),
+        fit=lambda: replace(symmetric_model("helical:4.3,62.5,C2", (0, 1, 1)), step=5.0),
     ),
     "line-i1": Case(lambda: integers("int8", (900,), 13), Settings(Target("snr", 15), effort=0)),
 }

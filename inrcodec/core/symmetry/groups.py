@@ -47,6 +47,7 @@ RISE_UNIT = 2**20  # rises are whole numbers of 2**-20 voxel
 TURN = 2**32  # twists are whole numbers of 2**-32 turns
 MAX_FOLD = 99
 MAX_RISE = 2**40
+LEAST_RISE = RISE_UNIT // 8  # of a helix that volumes are stored with: copies stay in proportion to planes
 MAX_CENTRE = 2**40
 
 _VARIANTS = {"T": (0, 2), "O": (0,), "I": (0, 1, 3, 4)}

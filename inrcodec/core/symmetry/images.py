@@ -1,8 +1,8 @@
 """Where the asymmetric unit holds what a voxel shows: its image under one operation of the group.
 
 Positions are whole numbers of 2**-10 voxel. Among a voxel's images the one that lies furthest in a fixed
-direction is in the asymmetric unit (a Dirichlet domain of the group); equal ones are told apart by the order of
-operations.
+direction is in the asymmetric unit (a Dirichlet domain of the group); equal ones are told apart by the order
+of operations.
 """
 
 from __future__ import annotations
@@ -184,7 +184,10 @@ class Images:
 
         def place(start: int) -> None:
             some = slice(start, start + _POINTS)
-            offsets = [a[some] * _ONE - c for a, c in zip((z, y, x), self.symmetry.centre, strict=True)]
+            offsets = [
+                a[some].astype(np.int64) * _ONE - c
+                for a, c in zip((z, y, x), self.symmetry.centre, strict=True)
+            ]
             furthest = _dot(toward[0], offsets)
             which = np.zeros(len(furthest), np.uint8)
             for i, direction in enumerate(toward[1:], start=1):

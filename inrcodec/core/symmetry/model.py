@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from inrcodec.core.symmetry.groups import Helix, Symmetry, parse_symmetry
+from inrcodec.core.symmetry.groups import LEAST_RISE, Helix, Symmetry, parse_symmetry
 from inrcodec.core.symmetry.images import Images
 
 MAX_MARGIN = 8
@@ -23,12 +23,13 @@ class SymmetryModel:
         symmetry: the group and its place.
         direction: (3,) along z, y, x, from -127 to 127, of the asymmetric unit.
         shape: (d, h, w) of the volume, which is one chunk.
-        radius: voxels from the centre, or from the axis of C, D and helices, beyond which symmetry says nothing;
-            None is no limit.
+        radius: voxels from the centre, or from the axis of C, D and helices, beyond which symmetry says
+            nothing; None is no limit.
         margin: voxels around those nearest to images that the field is fitted to as well.
 
     Raises:
-        ValueError: a direction out of range or a helix whose axis is not z.
+        ValueError: a direction or margin out of range, a helix whose axis is not z or whose rise is below 1/8
+            voxel.
     """
 
     symmetry: Symmetry
@@ -42,8 +43,11 @@ class SymmetryModel:
             raise ValueError(f"direction of an asymmetric unit out of range: {self.direction}")
         if not 0 <= self.margin <= MAX_MARGIN:
             raise ValueError(f"margin of an asymmetric unit must be 0 to {MAX_MARGIN}, got {self.margin}")
-        if isinstance(self.symmetry.group, Helix) and self.symmetry.orientation is not None:
+        group = self.symmetry.group
+        if isinstance(group, Helix) and self.symmetry.orientation is not None:
             raise ValueError("the axis of a helix must be z")
+        if isinstance(group, Helix) and group.rise < LEAST_RISE:
+            raise ValueError(f"the rise of a helix must be at least 1/8 voxel, got {group.symbol}")
 
     @cached_property
     def images(self) -> Images:

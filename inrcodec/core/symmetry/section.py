@@ -12,7 +12,7 @@ import numpy as np
 from inrcodec.core.field_section import pack_envelope, read_envelope
 from inrcodec.core.payload import MAX_SIDE, MAX_VOXELS, PayloadError, Reader, pack_varint
 from inrcodec.core.symmetry.expansion import Spans
-from inrcodec.core.symmetry.groups import Helix, PointGroup, Symmetry
+from inrcodec.core.symmetry.groups import CENTRE_UNIT, LEAST_RISE, Helix, PointGroup, Symmetry
 from inrcodec.core.symmetry.images import Images
 
 _FAMILIES = "CDTOI"
@@ -20,6 +20,7 @@ _HELIX = 5
 _CENTRE, _ORIENTATION, _RADIUS = 16, 32, 64  # flags: what is other than standard, and a radius
 _LARGEST_RADIUS = 2**16  # voxels
 _ROOM = 8  # times the chunk's voxels, and this many more, is the largest field of an asymmetric unit
+_LARGEST_CENTRE = 2**23  # in 2**-10 voxel: scores of images are exact in 64 bits
 _FAR = 4  # times the chunk's longest axis, and this many more, is the furthest a field may start from it
 
 Array = np.ndarray[Any, Any]
@@ -50,7 +51,12 @@ class SymmetrySection:
         return d, h, w
 
     def to_bytes(self, shape: tuple[int, int, int]) -> bytes:
-        """The section's bytes; ``shape`` is that of the chunk."""
+        """The section's bytes; ``shape`` is that of the chunk.
+
+        Raises:
+            PayloadError: the format holds no such symmetry or no such field.
+        """
+        self._check(shape)
         symmetry = self.images.symmetry
         group = symmetry.group
         central = symmetry.centre == Symmetry.standard(group, shape).centre
@@ -101,11 +107,7 @@ class SymmetrySection:
             raise
         except ValueError as error:
             raise PayloadError(f"symmetry section: {error}") from error
-        if isinstance(group, Helix) and orientation is not None:
-            raise PayloadError("a helix whose axis is not z")
         radius = reader.varint() if flags & _RADIUS else None
-        if radius is not None and radius > _LARGEST_RADIUS:
-            raise PayloadError(f"a symmetry of radius {radius} voxels")
         offsets = np.frombuffer(reader.take(3), np.int8).astype(np.int64)
         envelope = read_envelope(reader)
         spans = []
@@ -113,15 +115,45 @@ class SymmetrySection:
             coded, size = reader.varint(), reader.varint()
             start = -(coded + 1) // 2 if coded & 1 else coded // 2
             spans.append((start, start + size))
-        sizes = [stop - start for start, stop in spans]
-        room = min(MAX_VOXELS, _ROOM * (prod(shape) + 2**15))
+        field = (spans[0], spans[1], spans[2])
+        out = cls(Images(symmetry, direction, radius), offsets, envelope, field, reader.rest())
+        out._check(shape)
+        return out
+
+    def _check(self, shape: tuple[int, int, int]) -> None:
+        """Refuse what the format does not hold: all work is then in proportion to the chunk."""
+        symmetry, radius = self.images.symmetry, self.images.radius
+        group = symmetry.group
+        if isinstance(group, Helix) and symmetry.orientation is not None:
+            raise PayloadError("a helix whose axis is not z")
+        if isinstance(group, Helix) and group.rise < LEAST_RISE:
+            raise PayloadError(f"a helix with a rise of {group.rise} 2**-20 voxel, at least {LEAST_RISE}")
+        if radius is not None and not 0 <= radius <= _LARGEST_RADIUS:
+            raise PayloadError(f"a symmetry of radius {radius} voxels")
+        if max(shape) > MAX_SIDE:
+            raise PayloadError(f"symmetry in a chunk of {shape}, at most {MAX_SIDE} voxels a side")
+        if max(map(abs, symmetry.centre)) > _LARGEST_CENTRE:
+            raise PayloadError(f"centre of a symmetry out of range: {symmetry.centre}")
+        room = _ROOM * (prod(shape) + 2**15)
         far = _FAR * (max(shape) + _ROOM)
         if (
-            min(sizes) < 1
-            or max(sizes) > MAX_SIDE
-            or prod(sizes) > room
-            or max(abs(a) for a, _ in spans) > far
+            min(self.shape) < 1
+            or max(self.shape) > MAX_SIDE
+            or prod(self.shape) > min(MAX_VOXELS, room)
+            or max(abs(start) for start, _ in self.field) > far
         ):
-            raise PayloadError(f"field {spans} of an asymmetric unit does not go with a chunk of {shape}")
-        field = (spans[0], spans[1], spans[2])
-        return cls(Images(symmetry, direction, radius), offsets, envelope, field, reader.rest())
+            raise PayloadError(
+                f"field {self.field} of an asymmetric unit does not go with a chunk of {shape}"
+            )
+        if not self.images.axial and _scattered(self.images, shape) > room:
+            raise PayloadError(f"a symmetry about {symmetry.centre} scatters a chunk of {shape}")
+
+
+def _scattered(images: Images, shape: tuple[int, int, int]) -> int:
+    """Voxels of a box that holds whatever lattice operations make of the chunk."""
+    centre = images.symmetry.centre
+    reach = np.array(
+        [max(abs(c), abs(CENTRE_UNIT * (n - 1) - c)) for c, n in zip(centre, shape, strict=True)]
+    )
+    furthest = (np.abs(images.lattice) * reach).max(axis=(0, 2))
+    return prod(2 * -(-int(r) // CENTRE_UNIT) + 1 for r in furthest)
