@@ -237,8 +237,8 @@ def _fit_volume_scope(
 def _weight_of_rest(latents: Latents, step: Array) -> Any:
     """(blocks,) weight of a bit in what symmetry leaves: small where it leaves more than rounding does.
 
-    Such blocks hold what breaks the symmetry. They are few and sparse, so that their bits are dear; at the usual
-    weight errors would gather there.
+    Such blocks hold what breaks the symmetry. They are few and sparse, so that their bits are dear; at the
+    usual weight errors would gather there.
     """
     xp = latents.backend.xp
     energy = latents.block_energy(step)[0]

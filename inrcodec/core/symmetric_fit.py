@@ -166,8 +166,8 @@ def placed(symmetry: Symmetry, ready: Prepared, step: float) -> SymmetryModel:
 def _with_margin(volume: Array, settings: Settings, model: VolumeModel, device: str) -> SymmetryModel:
     """The margin that takes the fewest bytes, brought to one error.
 
-    What interpolation at the faces of an asymmetric unit gets wrong the rest has to mend: more of it the smaller
-    the unit, and the higher the target.
+    What interpolation at the faces of an asymmetric unit gets wrong the rest has to mend: more of it the
+    smaller the unit, and the higher the target.
     """
     assert model.symmetry is not None
     scores: dict[SymmetryModel, float] = {}

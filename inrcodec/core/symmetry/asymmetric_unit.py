@@ -14,6 +14,7 @@ from inrcodec.core.symmetry.rotations import UNIT
 from inrcodec.core.symmetry.sampling import Sampler, spans_needed
 from inrcodec.core.symmetry.splines import POSITION_BITS
 
+_ROOM = 2  # voxels more on each side of a margin, that may hold what they will
 _FREE = 3  # planes more on each side of a helix's slab, which is so thin that much of it lies near them
 _ONE = 2**POSITION_BITS
 _LARGEST = 2.0**28  # whole numbers that densities are scaled to
@@ -41,7 +42,7 @@ def find_unit(images: Images, represented: Array, margin: int = 0) -> tuple[Span
     mask = np.zeros(shape, bool)
     mask[z - low[0], y - low[1], x - low[2]] = True
     for axis in images.axes if margin else ():
-        mask, low[axis] = _widened(mask, axis, margin, margin), low[axis] - margin
+        mask, low[axis] = _widened(mask, axis, margin, margin + _ROOM), low[axis] - margin - _ROOM
     if isinstance(images.symmetry.group, Helix):
         mask, low[0] = _widened(mask, 0, 1, _FREE), low[0] - _FREE
     d, h, w = ((start, start + n) for start, n in zip(low, mask.shape, strict=True))
