@@ -2,8 +2,8 @@
 
 Every map is fitted and encoded twice at one SNR, with its symmetry and with ``symmetry=None`` (chunks of 64
 voxels a side); bytes are those of all payloads and of the codec's configuration. Without maps, generated
-ones are taken: symmetry imposed by interpolation, band-limited, no noise added after. Generated maps are told their
-symmetry, real ones find it. Writes DIR/NAME.csv as it goes and DIR/NAME.md.
+ones are taken: symmetry imposed by interpolation, band-limited, no noise added after. Generated maps are told
+their symmetry, real ones find it. Writes DIR/NAME.csv as it goes and DIR/NAME.md.
 """
 
 from __future__ import annotations
