@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,6 +23,9 @@ from inrcodec.core.prior import prior
 from inrcodec.core.shells import scale_exact
 from inrcodec.core.symmetry.field import SymmetricField
 from inrcodec.core.volume import VolumeModel
+
+_AT_ONCE = 2**22  # voxels
+_THINNEST = 32  # planes: thinner slabs share too many blocks with the next
 
 Array = np.ndarray[Any, Any]
 References = Mapping[int, Array]
@@ -203,28 +206,46 @@ def reconstruct(
         bands = section.active
         if predicted is not None:
             values, bands = prediction.added(values, bands, predicted)
-        if len(bands):
-            units = synthesise_exact(backend, values, bands, section.layout, (box[0], box[1], box[2]))
-        else:
-            units = backend.asarray(np.zeros([s.stop - s.start for s in box]))
-        if symmetric is not None:
-            units += backend.asarray(symmetric.units(backend, (inner[0], inner[1], inner[2])))
-        units *= section.unit
-        units += section.offset
-        density = backend.to_numpy(units)
         field_shape = tuple(s.stop - s.start for s in section.box)
         occupied = _occupied(payload, field_shape)
+        corrected = None
         if Section.CORRECTIONS in payload.sections:
-            density += _corrections(payload, field_shape, occupied)[box]
-        target = out[
-            tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(inner, wanted, strict=True))
-        ]
-        cast = to_dtype(density, payload.dtype)
-        target[...] = cast if occupied is None else np.where(occupied[box], cast, target)
+            corrected = _corrections(payload, field_shape, occupied)
+        for part in _slabs((box[0], box[1], box[2])):
+            units: Any = None
+            if symmetric is not None:
+                d, h, w = (
+                    slice(s.start + b.start, s.stop + b.start) for s, b in zip(part, section.box, strict=True)
+                )
+                units = backend.asarray(symmetric.units(backend, (d, h, w)))
+            if len(bands) or units is None:
+                own = synthesise_exact(backend, values, bands, section.layout, part)
+                units = own if units is None else units + own
+            units *= section.unit
+            units += section.offset
+            density = backend.to_numpy(units)
+            if corrected is not None:
+                density += corrected[part]
+            target = out[
+                tuple(
+                    slice(s.start + b.start - w.start, s.stop + b.start - w.start)
+                    for s, b, w in zip(part, section.box, wanted, strict=True)
+                )
+            ]
+            cast = to_dtype(density, payload.dtype)
+            target[...] = cast if occupied is None else np.where(occupied[part], cast, target)
     if Section.VERBATIM in payload.sections:
         corner = (wanted[0].start, wanted[1].start, wanted[2].start)
         verbatim.decode_into(payload.section(Section.VERBATIM), out, shape, corner)
     return out
+
+
+def _slabs(box: Box) -> Iterator[Box]:
+    """A box in parts of some planes each: what is worked out of a part needs several times its memory."""
+    d, h, w = box
+    many = max(_THINNEST, _AT_ONCE // ((h.stop - h.start) * (w.stop - w.start)))
+    for start in range(d.start, d.stop, many):
+        yield slice(start, min(start + many, d.stop)), h, w
 
 
 def _corrections(payload: Payload, shape: tuple[int, ...], occupied: Array | None) -> Array:

@@ -81,24 +81,21 @@ def distinct(images: Images, region: Box) -> tuple[tuple[Array, Array, Array], A
     """
     ranges = [np.arange(s.start, s.stop, dtype=np.int64) for s in region]
     _, y, x = np.ix_(*ranges)
+    spans = images.lattice_spans(region)
+    low, shape = [a for a, _ in spans], [b - a for a, b in spans]
+    held = np.zeros(prod(shape), bool)
+    table = np.empty([len(r) for r in ranges], np.int32)
+    squares = [(r * 2**POSITION_BITS - c) ** 2 for r, c in zip(ranges, images.symmetry.centre, strict=True)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        planes = list(pool.map(lambda at: images.on_lattice(at.reshape(1, 1, 1), y, x), ranges[0]))
-        low = [min(int(p[a].min()) for p in planes) for a in range(3)]
-        shape = [max(int(p[a].max()) for p in planes) - low[a] + 1 for a in range(3)]
-        held = np.zeros(prod(shape), bool)
-        table = np.empty([len(r) for r in ranges], np.int32)
-        squares = [
-            (r * 2**POSITION_BITS - c) ** 2 for r, c in zip(ranges, images.symmetry.centre, strict=True)
-        ]
 
         def number(plane: int) -> None:
-            at_z, at_y, at_x = planes[plane]
+            at_z, at_y, at_x = images.on_lattice(ranges[0][plane].reshape(1, 1, 1), y, x)
             table[plane] = (((at_z - low[0]) * shape[1] + at_y - low[1]) * shape[2] + at_x - low[2])[0]
             inside = images.inside(squares[0][plane] + squares[1][:, None] + squares[2])
             held[table[plane][inside]] = True
             table[plane][~inside] = -1
 
-        list(pool.map(number, range(len(planes))))
+        list(pool.map(number, range(len(table))))
         wanted = np.flatnonzero(held)
         rank = np.full(len(held) + 1, len(wanted), np.int32)  # the last one is that of -1
         rank[wanted] = np.arange(len(wanted), dtype=np.int32)
@@ -106,6 +103,6 @@ def distinct(images: Images, region: Box) -> tuple[tuple[Array, Array, Array], A
         def rename(plane: int) -> None:
             table[plane] = rank[table[plane]]
 
-        list(pool.map(rename, range(len(planes))))
+        list(pool.map(rename, range(len(table))))
     at = [a + o for a, o in zip(np.unravel_index(wanted, shape), low, strict=True)]
     return (at[0], at[1], at[2]), table

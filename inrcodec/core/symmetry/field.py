@@ -89,4 +89,6 @@ class SymmetricField:
             units = synthesise_exact(backend, latents, self.active, self.layout, (d, h, w))
             return np.rint(backend.to_numpy(units) / _FINER)
 
-        return expand(self.section.images, self.section.field, values, region) * _FINER
+        out = expand(self.section.images, self.section.field, values, region)
+        out *= _FINER
+        return out

@@ -152,6 +152,19 @@ class Images:
             furthest = np.maximum(score, furthest)
         return best_y + cy, best_x + cx
 
+    def lattice_spans(self, region: Box) -> list[tuple[int, int]]:
+        """Start and end along each axis of a box that holds whatever lattice operations make of a region."""
+        ends = [
+            (s.start * _ONE - c, (s.stop - 1) * _ONE - c)
+            for s, c in zip(region, self.symmetry.centre, strict=True)
+        ]
+        out = []
+        for axis, centre in enumerate(self.symmetry.centre):
+            rows = [(int(np.flatnonzero(row)[0]), int(row.sum())) for row in self.lattice[:, axis]]
+            reached = [(sign * end + centre) >> POSITION_BITS for a, sign in rows for end in ends[a]]
+            out.append((min(reached), max(reached) + 1))
+        return out
+
     def on_lattice(self, z: Array, y: Array, x: Array) -> tuple[Array, Array, Array]:
         """Indices of the voxels furthest in the direction that lattice operations take voxels to.
 
