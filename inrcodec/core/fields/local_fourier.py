@@ -84,11 +84,12 @@ def synthesise_exact(
     box = box or (slice(0, layout.shape[0]), slice(0, layout.shape[1]), slice(0, layout.shape[2]))
     reach = [_reached(axis, s) for axis, s in zip(layout.axes, box, strict=True)]
     size = [int(k.max()) + 1 if len(bands) else 1 for k in layout.frequency[:, bands]]
-    grid = np.zeros((*size, layout.blocks))
+    blocks = layout.inverse_order.reshape(layout.grid)[tuple(reach)]
+    counts = blocks.shape
+    grid = np.zeros((*size, blocks.size))
     kz, ky, kx = layout.frequency[:, bands]
-    grid[kz, ky, kx] = latents[:, layout.inverse_order]
-    grid = grid.reshape(*size, *layout.grid)[(slice(None),) * 3 + tuple(reach)]
-    counts = grid.shape[3:]
+    grid[kz, ky, kx] = latents[:, blocks.ravel()]
+    grid = grid.reshape(*size, *counts)
     # (blocks, latents) per axis, the first axis outermost
     values = backend.asarray(np.ascontiguousarray(grid.transpose(3, 0, 4, 1, 5, 2)))
     rows = [c * k for c, k in zip(counts, size, strict=True)]
