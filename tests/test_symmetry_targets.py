@@ -10,9 +10,10 @@ import pytest
 from conftest import blobs
 from symmetric_maps import AMPLITUDE, d2, ligand, masked, with_ligand, with_specials
 
-from inrcodec import INRCodec, inspect
+from inrcodec import INRCodec, inspect, metrics
 from inrcodec.core import Target
 from inrcodec.quality import Quality, measure, with_fsc
+from inrcodec.synthetic_symmetry import symmetric_map
 
 TARGETS: dict[str, dict[str, float]] = {
     "snr": {"snr": 25.0},
@@ -106,6 +107,36 @@ def test_an_asymmetric_ligand_survives(target: str) -> None:
     if target == "fsc":
         a, b = (x[inside] - x[inside].mean() for x in (volume.astype(np.float64), decoded))
         assert (a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()) > 0.97
+
+
+class TestInsideTheRegionOfALigand:
+    """Each target as it is defined, but of the ligand's voxels alone, on a map of several blocks."""
+
+    CENTRE = (30, 16, 33)
+    AROUND = (slice(18, 42), slice(4, 28), slice(21, 45))
+
+    def map_with_ligand(self) -> tuple[np.ndarray, np.ndarray]:
+        square = sum((a - c) ** 2 for a, c in zip(np.ogrid[:48, :48, :48], self.CENTRE, strict=True))
+        blob = np.exp(-square / (2 * 2.0**2)).astype(np.float32)
+        return symmetric_map("D2", 48) + np.float32(AMPLITUDE) * blob, square
+
+    @pytest.mark.parametrize("snr", [20.0, 25.0])
+    def test_snr(self, snr: float) -> None:
+        volume, square = self.map_with_ligand()
+        codec, payload, decoded = written(volume, "D2", snr=snr)
+        check(codec, volume, payload, decoded, {"snr": snr})
+        inside = square < 3.6**2
+        error = decoded[inside].astype(np.float64) - volume[inside]
+        assert 10 * np.log10(volume[inside].var() / np.mean(error**2)) >= snr
+
+    @pytest.mark.parametrize("fsc", [0.95, 0.99])
+    def test_fsc(self, fsc: float) -> None:
+        volume, square = self.map_with_ligand()
+        codec, payload, decoded = written(volume, "D2", fsc=fsc, resolution=4.0, voxel_size=1.0)
+        check(codec, volume, payload, decoded, {"fsc": fsc})
+        mask = np.exp(-square / (2 * 4.0**2))[self.AROUND]
+        frequency, correlation = metrics.fsc(volume[self.AROUND] * mask, decoded[self.AROUND] * mask)
+        assert correlation[frequency <= 1 / 4].min() >= fsc
 
 
 @pytest.mark.parametrize("target", ["snr", "ratio"])
