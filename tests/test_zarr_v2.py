@@ -15,7 +15,7 @@ from conftest import snr_of
 
 import inrcodec
 from inrcodec import INRCodec
-from inrcodec import codec as codec_module
+from inrcodec import volume_scope
 
 zarr = pytest.importorskip("zarr")
 
@@ -163,8 +163,8 @@ def test_create_array(volume: np.ndarray, order: str) -> None:
 @pytest.mark.needs_torch
 def test_fit_takes_the_chunks_of_the_array(tmp_path: Path, volume: np.ndarray, monkeypatch: Any) -> None:
     seen = []
-    train = codec_module.fit
-    monkeypatch.setattr(codec_module, "fit", lambda *a, **k: seen.append(a[2]) or train(*a, **k))
+    train = volume_scope.fit
+    monkeypatch.setattr(volume_scope, "fit", lambda *a, **k: seen.append(a[2]) or train(*a, **k))
     source = zarr.open(
         str(tmp_path / "x"), mode="w", shape=volume.shape, chunks=(14, 26, 12), dtype="f4", **FORMAT_2
     )

@@ -23,7 +23,7 @@ import zarr
 from zarr.codecs import ShardingCodec, TransposeCodec
 
 from inrcodec import INRSerializer, zarr_v3
-from inrcodec import codec as codec_module
+from inrcodec import volume_scope
 
 BOUND = 0.02
 
@@ -351,8 +351,8 @@ def test_many_threads_write_and_read() -> None:
 @pytest.mark.needs_torch
 def test_fit_takes_the_inner_chunks_of_a_sharded_array(volume: np.ndarray, monkeypatch: Any) -> None:
     seen: list[tuple[int, ...]] = []
-    train = codec_module.fit
-    monkeypatch.setattr(codec_module, "fit", lambda *a, **k: seen.append(a[2]) or train(*a, **k))
+    train = volume_scope.fit
+    monkeypatch.setattr(volume_scope, "fit", lambda *a, **k: seen.append(a[2]) or train(*a, **k))
     source = zarr.create_array(
         {}, shape=volume.shape, dtype=volume.dtype, chunks=(8, 16, 8), shards=(32, 32, 32)
     )

@@ -80,20 +80,24 @@ def distinct(images: Images, region: Box) -> tuple[tuple[Array, Array, Array], A
         last for voxels without an image.
     """
     ranges = [np.arange(s.start, s.stop, dtype=np.int64) for s in region]
-    _, y, x = np.ix_(*ranges)
     spans = images.lattice_spans(region)
     low, shape = [a for a, _ in spans], [b - a for a, b in spans]
     held = np.zeros(prod(shape), bool)
-    table = np.empty([len(r) for r in ranges], np.int32)
+    table = np.full([len(r) for r in ranges], -1, np.int32)
     squares = [(r * 2**POSITION_BITS - c) ** 2 for r, c in zip(ranges, images.symmetry.centre, strict=True)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
 
         def number(plane: int) -> None:
+            near = [np.flatnonzero(images.inside(squares[0][plane] + s)) for s in squares[1:]]
+            if not all(n.size for n in near):
+                return
+            rows, columns = (slice(int(n[0]), int(n[-1]) + 1) for n in near)
+            _, y, x = np.ix_(ranges[0][:1], ranges[1][rows], ranges[2][columns])
             at_z, at_y, at_x = images.on_lattice(ranges[0][plane].reshape(1, 1, 1), y, x)
-            table[plane] = (((at_z - low[0]) * shape[1] + at_y - low[1]) * shape[2] + at_x - low[2])[0]
-            inside = images.inside(squares[0][plane] + squares[1][:, None] + squares[2])
-            held[table[plane][inside]] = True
-            table[plane][~inside] = -1
+            own = (((at_z - low[0]) * shape[1] + at_y - low[1]) * shape[2] + at_x - low[2])[0]
+            inside = images.inside(squares[0][plane] + squares[1][rows, None] + squares[2][columns])
+            held[own[inside]] = True
+            table[plane, rows, columns] = np.where(inside, own, -1)
 
         list(pool.map(number, range(len(table))))
         wanted = np.flatnonzero(held)
