@@ -14,8 +14,7 @@ import pytest
 from conftest import snr_of
 
 import inrcodec
-from inrcodec import INRCodec
-from inrcodec import volume_scope
+from inrcodec import INRCodec, volume_scope
 
 zarr = pytest.importorskip("zarr")
 

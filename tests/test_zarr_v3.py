@@ -22,8 +22,7 @@ pytest.importorskip("zarr.abc.codec", reason="format 3 needs zarr 3")
 import zarr
 from zarr.codecs import ShardingCodec, TransposeCodec
 
-from inrcodec import INRSerializer, zarr_v3
-from inrcodec import volume_scope
+from inrcodec import INRSerializer, volume_scope, zarr_v3
 
 BOUND = 0.02
 
