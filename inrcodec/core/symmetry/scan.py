@@ -90,7 +90,7 @@ def directions() -> Array:
 
 def perpendicular(direction: Array) -> tuple[Array, Array]:
     """Two unit vectors that make a right-handed frame with a unit vector."""
-    helper = np.eye(3)[int(np.argmin(np.abs(direction)))]
-    first = np.cross(direction, helper)
+    other = np.eye(3)[int(np.argmin(np.abs(direction)))]
+    first = np.cross(direction, other)
     first /= np.linalg.norm(first)
     return first, np.cross(direction, first)
