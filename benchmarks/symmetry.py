@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +73,7 @@ def measure(volume: Array, symmetry: str, snr: float, effort: int, device: str) 
 
 
 def decoding(volume: Array, symmetry: str) -> report.Row:
-    """Times of decoding with the symmetry and without, at the same step and with the built-in network."""
+    """Decoding with the symmetry and without, at the same step and with the built-in network."""
     ready = prepare(volume, None)
     assert ready is not None
     step = _STEP * ready.scale
@@ -86,7 +87,7 @@ def decoding(volume: Array, symmetry: str) -> report.Row:
 
 
 def _measured(volume: Array, settings: Settings, name: str) -> report.Row:
-    """Quality, bytes of payloads and decoding time."""
+    """Quality, bytes of payloads, and time and memory of decoding them."""
     whole = settings.volume is not None and settings.volume.symmetry is not None
     boxes = list(chunk_boxes(volume.shape, volume.shape if whole else (_CHUNK,) * 3))
     chunks = [np.ascontiguousarray(volume[box]) for box in boxes]
@@ -96,6 +97,10 @@ def _measured(volume: Array, settings: Settings, name: str) -> report.Row:
         start = time.perf_counter()
         parts = decode_many(payloads, volume=settings.volume)
         fastest = min(fastest, time.perf_counter() - start)
+    tracemalloc.start()
+    parts = decode_many(payloads, volume=settings.volume)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     decoded = np.empty_like(volume)
     for box, part in zip(boxes, parts, strict=True):
         decoded[box] = part
@@ -104,6 +109,7 @@ def _measured(volume: Array, settings: Settings, name: str) -> report.Row:
         f"{name}, dB": 10 * np.log10(_variance(volume) / error),
         f"{name}, bytes": sum(map(len, payloads)),
         f"decode {name}, s": fastest,
+        f"decode {name}, MiB": peak / 2**20,
     }
 
 
@@ -129,7 +135,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--groups", nargs="+", default=["D7", "T", "O", "I", "helical"], help="of generated maps"
     )
-    parser.add_argument("--decoding", action="store_true", help="decoding times only, nothing is fitted")
+    parser.add_argument(
+        "--decoding", action="store_true", help="time and memory of decoding, nothing is fitted"
+    )
     parser.add_argument("--device", default="cpu", help="where to encode (default: cpu)")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,6 @@ from inrcodec.config import (
 )
 from inrcodec.core import PayloadError, Settings, VolumeModel, decode_many, encode_many, inspect
 from inrcodec.core.choices import Choices
-from inrcodec.volume_scope import fit_volume
 
 if TYPE_CHECKING:
     from inrcodec.zarr_v3 import INRSerializer
@@ -212,6 +211,8 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
             >>> codec.volume.resolution
             4.0
         """
+        from inrcodec.volume_scope import fit_volume  # readers do without it
+
         if "volume" in settings:
             raise TypeError("the volume to fit is given once, as the first argument")
         if settings.get("field", "local-fourier") != "local-fourier":

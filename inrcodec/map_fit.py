@@ -8,6 +8,7 @@ from typing import Any
 from inrcodec import store as stores
 from inrcodec.codec import INRCodec
 from inrcodec.core import VolumeModel
+from inrcodec.core.symmetry.groups import is_auto, is_helical
 from inrcodec.mrc import MRCVolume
 from inrcodec.options import CHUNK, MapOptions
 
@@ -47,9 +48,9 @@ def fit_map(
     if options.symmetry is not None:
         _check_symmetry(volume, name, options, chunk_shape, known)
         asked["symmetry"] = options.symmetry
-        if _is_helix(options.symmetry):
+        if is_helical(options.symmetry):
             asked["voxel_size"] = volume.voxel_size
-        if not _is_auto(options.symmetry) and chunk_shape != shape:
+        if not is_auto(options.symmetry) and chunk_shape != shape:
             chunks = None
     codec = INRCodec.fit(
         volume.data,
@@ -85,18 +86,10 @@ def _check_symmetry(
     symmetry, shape = options.symmetry or "", volume.data.shape
     if len(volume.voxel_size) != 3 or len(shape) != 3:
         raise ValueError(f"symmetry is of single volumes: {name} is an image or a stack of shape {shape}")
-    if _is_helix(symmetry) and not known:
+    if is_helical(symmetry) and not known:
         raise ValueError(f"{name} says no voxel size: a rise in angstrom means nothing")
-    if options.chunks is not None and not _is_auto(symmetry) and chunk_shape != shape:
+    if options.chunks is not None and not is_auto(symmetry) and chunk_shape != shape:
         raise ValueError(
             f"symmetry {symmetry} needs the volume of shape {shape} as one chunk, chunks of at most "
             f"{options.chunks} voxels are asked for: leave them out, or the symmetry"
         )
-
-
-def _is_auto(symmetry: str) -> bool:
-    return symmetry.strip().lower() == "auto"
-
-
-def _is_helix(symmetry: str) -> bool:
-    return symmetry.strip().lower().startswith("helical:")

@@ -89,11 +89,11 @@ def check_symmetry(symmetry: str) -> None:
     Raises:
         ValueError: it names none.
     """
-    from inrcodec.core.symmetry.groups import parse_symmetry
+    from inrcodec.core.symmetry.groups import is_auto, parse_symmetry
 
     if not isinstance(symmetry, str):
         raise ValueError(f"symmetry must be a name, got {symmetry!r}")
-    if symmetry.strip().lower() != "auto":
+    if not is_auto(symmetry):
         parse_symmetry(symmetry)
 
 

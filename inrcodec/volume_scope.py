@@ -13,14 +13,13 @@ from inrcodec.core import Settings, VolumeModel, fit, fit_fsc
 from inrcodec.core.choices import Choice
 from inrcodec.core.symmetric_fit import fit_symmetric_volume, with_choice
 from inrcodec.core.symmetry.detection import THRESHOLD, Detected, detect, refine
-from inrcodec.core.symmetry.groups import parse_symmetry
+from inrcodec.core.symmetry.groups import is_auto, is_helical, parse_symmetry
 from inrcodec.fourier_shell import estimate_resolution, parse_voxel_size
+from inrcodec.options import CHUNK
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[float], None]
 
-_DEFAULT_CHUNK = 64  # voxels per axis, where neither the caller nor the array says
-_HELICAL = "helical:"
 _DETECTION = 0.1  # of all that is reported
 
 
@@ -40,7 +39,7 @@ def fit_volume(
     chunk_shape = _chunk_shape(source, chunks)
     check_chunk(chunk_shape, np.dtype(source.dtype))
     for_shells = settings.target.kind == "fsc"
-    helical = symmetry is not None and symmetry.strip().lower().startswith(_HELICAL)
+    helical = symmetry is not None and is_helical(symmetry)
     if not for_shells and resolution is not None:
         raise ValueError("resolution belongs to an fsc target")
     if not for_shells and not helical and voxel_size is not None:
@@ -67,7 +66,7 @@ def fit_volume(
             source,
             settings,
             detected,
-            chunk_shape=chunk_shape,
+            chunk_shape,
             resolution=resolution,
             voxel_size=sizes,
             device=device,
@@ -101,7 +100,7 @@ def _symmetry_of(
     """
     if volume.ndim != 3:
         raise ValueError(f"symmetry needs a volume of three axes, got shape {volume.shape}")
-    if symmetry.strip().lower() == "auto":
+    if is_auto(symmetry):
         return detect(volume)
     if chunks is not None and _chunk_shape(volume, chunks) != volume.shape:
         raise ValueError(
@@ -133,7 +132,7 @@ def _chunk_shape(volume: Any, chunks: int | Sequence[int] | None) -> tuple[int, 
     """Chunk shape for a volume, clipped to it."""
     shape = tuple(int(n) for n in volume.shape)
     if chunks is None:
-        chunks = getattr(volume, "chunks", None) or _DEFAULT_CHUNK
+        chunks = getattr(volume, "chunks", None) or CHUNK
     lengths = (chunks,) * len(shape) if isinstance(chunks, int | np.integer) else tuple(chunks)
     if len(lengths) != len(shape) or any(length < 1 for length in lengths):
         raise ValueError(f"chunks {chunks} do not fit a volume of shape {shape}")

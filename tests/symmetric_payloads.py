@@ -24,6 +24,9 @@ OFFSETS = np.array([-9, -4, -1])
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, int, int]
 
+# groups that map voxels to voxels, and a direction of their asymmetric unit
+EXACT = [("C2", (0, 0, 1)), ("C4", (0, 2, 1)), ("D2", (0, 1, 2)), ("T222", (6, 3, 1)), ("O", (6, 3, 1))]
+
 
 def turn(seed: int) -> tuple[int, ...]:
     """A random orientation, as whole numbers of 2**-30."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from symmetric_payloads import place, turn, whole_field
+from symmetric_payloads import EXACT, place, turn, whole_field
 from test_symmetry_expansion import AMPLITUDE, field_of, grid, symmetric_density, whole
 from test_symmetry_images import positions
 
@@ -23,7 +23,6 @@ Array = np.ndarray[Any, Any]
 ONE = 2**POSITION_BITS
 SHAPE = (20, 20, 20)
 CENTRE = (10 * ONE + 100, 10 * ONE - 200, 10 * ONE + 333)
-EXACT = [("C2", (0, 0, 1)), ("C4", (0, 2, 1)), ("D2", (0, 1, 2)), ("T222", (6, 3, 1)), ("O", (6, 3, 1))]
 BETWEEN = [
     ("C7", (0, 1, 3), None),
     ("D3", (0, 3, 1), None),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from symmetric_payloads import CASES, Shape, place, turn, whole_field
+from symmetric_payloads import CASES, EXACT, Shape, place, turn, whole_field
 
 from inrcodec.core.symmetry.expansion import Spans, distinct, expand
 from inrcodec.core.symmetry.groups import RISE_UNIT, UNIT, Helix, Symmetry
@@ -81,7 +81,6 @@ def test_regions_are_cut_from_the_whole(name: str) -> None:
         np.testing.assert_array_equal(region, everything[d, h, w])
 
 
-EXACT = [("C2", (0, 0, 1)), ("C4", (0, 2, 1)), ("D2", (0, 1, 2)), ("T222", (6, 3, 1)), ("O", (6, 3, 1))]
 BETWEEN = [
     ("C3", (0, 0, 1), None),
     ("C7", (0, 1, 3), None),

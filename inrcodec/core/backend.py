@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -106,6 +108,12 @@ class _OneThread:
 # Matrix products of a decoder are many and small: threads of BLAS cost more than they bring, and where
 # several chunks are decoded at once they fight for the cores.
 one_blas_thread = _OneThread().__call__
+
+
+def in_threads(work: Callable[[int], None], items: Iterable[int]) -> None:
+    """Do independent parts of a work, whose time is NumPy's, on all cores."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(work, items))
 
 
 @cache

@@ -207,7 +207,7 @@ def _fit_volume_scope(
             mask = occupancy.compress(chunk.represented, cell)
             occupied = chunk.occupied(cell)
         scale, symmetric = np.array([chunk.scale]), None
-        if volume.symmetry is not None and volume.symmetry.shape == chunk.chunk.shape:
+        if volume.symmetry is not None:
             symmetric = fit_symmetric(backend, chunk, occupied, volume, preset)
         values = _normalised([chunk], scale)
         if symmetric is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations, product
 from typing import Any
@@ -32,7 +31,6 @@ from inrcodec.core.volume_fit import fit, settle, train
 from inrcodec.core.volume_sample import Part, allowed_error, chunk_boxes
 from inrcodec.core.volume_training import BITS_SLOPE, Progress, block_choice, filled_score
 
-_CHUNK = 64  # voxels a side of the chunks that the volume would be written in without symmetry
 _COARSE = 48  # voxels a side of the grid that an asymmetric unit is placed on
 _BLOCK = 10  # voxels: a usual block length
 _FAR = 0.9  # of the longest distance from the centre: density there is the solvent's
@@ -42,15 +40,14 @@ _RATIO_TURNS = 6
 _NEAR = 0.01  # of the bytes asked for: enough
 
 Array = np.ndarray[Any, Any]
-Fit = Callable[[SymmetryModel | None, Progress], VolumeModel]
 
 
 def fit_symmetric_volume(
     volume: Array,
     settings: Settings,
     detected: Detected,
+    chunk_shape: tuple[int, ...],
     *,
-    chunk_shape: tuple[int, ...] | None = None,
     resolution: float | None = None,
     voxel_size: tuple[float, ...] | None = None,
     device: str = "auto",
@@ -64,13 +61,12 @@ def fit_symmetric_volume(
         volume: (d, h, w).
         settings: target, effort and the rest.
         detected: its symmetry.
-        chunk_shape: of the chunks that it is written in without symmetry; None is 64 voxels a side.
+        chunk_shape: of the chunks that it is written in without symmetry.
         resolution, voxel_size: of an ``fsc`` target, as for :func:`inrcodec.core.fit_fsc`.
         device: as for :func:`inrcodec.core.encode_many`.
         progress: called with the fraction done.
     """
     report = progress or (lambda _: None)
-    chunk = chunk_shape or tuple(min(_CHUNK, n) for n in volume.shape)
 
     def fitted(symmetry: SymmetryModel | None, done: Progress) -> VolumeModel:
         if settings.target.kind == "fsc":
@@ -79,7 +75,7 @@ def fit_symmetric_volume(
             return fit_fsc(
                 volume,
                 settings,
-                chunk,
+                chunk_shape,
                 resolution=resolution,
                 voxel_size=voxel_size,
                 symmetry=symmetry,
@@ -87,11 +83,12 @@ def fit_symmetric_volume(
                 progress=done,
             )
         if symmetry is None:
-            return fit(volume, settings, chunk, device=device, progress=done)
-        return _fit_unit(volume, settings, plain, symmetry, device)
+            return fit(volume, settings, chunk_shape, device=device, progress=done)
+        assert ready is not None
+        return _fit_unit(volume, ready, settings, plain, symmetry, device)
 
-    plain = fitted(None, lambda f: report(0.5 * f))
     ready = prepare(np.ascontiguousarray(volume), settings.threshold)
+    plain = fitted(None, lambda f: report(0.5 * f))
     if ready is None:
         return plain
     symmetry = placed(detected.symmetry, ready, plain.step)
@@ -103,7 +100,7 @@ def fit_symmetric_volume(
     name = detected.symmetry.group.symbol
     bytes_ = {
         name.lower(): _nbytes(volume, settings, model, volume.shape, device),
-        "none": _nbytes(volume, settings, plain, chunk, device),
+        "none": _nbytes(volume, settings, plain, chunk_shape, device),
     }
     best = min(bytes_, key=lambda key: bytes_[key])
     if settings.target.kind == "ratio" and best != "none":
@@ -205,11 +202,14 @@ def _directions(symmetry: Symmetry) -> list[tuple[int, int, int]]:
 
 
 def _fit_unit(
-    volume: Array, settings: Settings, plain: VolumeModel, symmetry: SymmetryModel, device: str
+    volume: Array,
+    ready: Prepared,
+    settings: Settings,
+    plain: VolumeModel,
+    symmetry: SymmetryModel,
+    device: str,
 ) -> VolumeModel:
     """Block length and network for the asymmetric unit, and the step that meets the target with them."""
-    ready = prepare(np.ascontiguousarray(volume), settings.threshold)
-    assert ready is not None
     backend = encoding_backend(replace(settings, volume=plain), device)
     preset = EFFORTS[settings.effort]
     masked = ready.background is not None and (ready.threshold or plain.cell is not None)

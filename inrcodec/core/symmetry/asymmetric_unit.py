@@ -9,8 +9,8 @@ import numpy as np
 
 from inrcodec.core.symmetry.expansion import Spans, distinct
 from inrcodec.core.symmetry.groups import Helix
-from inrcodec.core.symmetry.images import Images
-from inrcodec.core.symmetry.rotations import UNIT
+from inrcodec.core.symmetry.images import RISE_FINER, Images
+from inrcodec.core.symmetry.rotations import UNIT, turned
 from inrcodec.core.symmetry.sampling import Sampler, spans_needed
 from inrcodec.core.symmetry.splines import POSITION_BITS
 
@@ -119,8 +119,7 @@ def _axial_sums(images: Images, volume: Array, spans: Spans, care: Array) -> tup
     total, count = np.zeros((len(z), care[0].size)), np.zeros((len(z), care[0].size))
     for matrix, shift in _axial_copies(images, z - cz, volume.shape[0]):
         pz = (z - cz) * (int(matrix[0, 0]) // UNIT) + cz + shift
-        py = ((matrix[1, 1] * ry + matrix[1, 2] * rx + UNIT // 2) >> 30) + cy
-        px = ((matrix[2, 1] * ry + matrix[2, 2] * rx + UNIT // 2) >> 30) + cx
+        py, px = (turned(row[1:], (ry, rx)) + c for row, c in zip(matrix[1:], (cy, cx), strict=True))
         sampler = _part(volume, pz, py, px, images.axes)
         if sampler is not None:
             total[:, columns] += sampler.columns(pz, py, px)
@@ -150,12 +149,11 @@ def _axial_copies(images: Images, z: Array, depth: int) -> Iterator[tuple[Array,
         for matrix in group.operations():
             yield matrix, 0
         return
-    finer = 2**10  # units of a rise in one of a position
     down = images.symmetry.centre[0] + int(z.max())
     up = (depth << POSITION_BITS) - images.symmetry.centre[0] - int(z.min())
-    for k in range(-(down * finer // group.rise), up * finer // group.rise + 1):
+    for k in range(-(down * RISE_FINER // group.rise), up * RISE_FINER // group.rise + 1):
         for j in range(group.n):
-            yield group.rotation(k, j), (k * group.rise + finer // 2) // finer
+            yield group.rotation(k, j), (k * group.rise + RISE_FINER // 2) // RISE_FINER
 
 
 def _general_sums(images: Images, volume: Array, spans: Spans, care: Array) -> tuple[Array, Array]:
@@ -165,10 +163,7 @@ def _general_sums(images: Images, volume: Array, spans: Spans, care: Array) -> t
     offsets = [((a + s) << POSITION_BITS) - c for a, (s, _), c in zip(at, spans, centre, strict=True)]
     volume = _lattice_mean(images, volume)
     for matrix in _cosets(images):
-        z, y, x = (
-            ((np.sum([int(m) * r for m, r in zip(row, offsets, strict=True)], axis=0) + UNIT // 2) >> 30) + c
-            for row, c in zip(matrix, centre, strict=True)
-        )
+        z, y, x = (turned(row, offsets) + c for row, c in zip(matrix, centre, strict=True))
         sampler = _part(volume, z, y, x, images.axes)
         if sampler is not None:
             total[at] += sampler.points(z, y, x)

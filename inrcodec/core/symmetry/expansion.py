@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from inrcodec.core.backend import in_threads
 from inrcodec.core.symmetry.images import Box, Images
 from inrcodec.core.symmetry.sampling import Sampler, Span, spans_needed
 from inrcodec.core.symmetry.splines import POSITION_BITS
@@ -85,28 +84,27 @@ def distinct(images: Images, region: Box) -> tuple[tuple[Array, Array, Array], A
     held = np.zeros(prod(shape), bool)
     table = np.full([len(r) for r in ranges], -1, np.int32)
     squares = [(r * 2**POSITION_BITS - c) ** 2 for r, c in zip(ranges, images.symmetry.centre, strict=True)]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
 
-        def number(plane: int) -> None:
-            near = [np.flatnonzero(images.inside(squares[0][plane] + s)) for s in squares[1:]]
-            if not all(n.size for n in near):
-                return
-            rows, columns = (slice(int(n[0]), int(n[-1]) + 1) for n in near)
-            _, y, x = np.ix_(ranges[0][:1], ranges[1][rows], ranges[2][columns])
-            at_z, at_y, at_x = images.on_lattice(ranges[0][plane].reshape(1, 1, 1), y, x)
-            own = (((at_z - low[0]) * shape[1] + at_y - low[1]) * shape[2] + at_x - low[2])[0]
-            inside = images.inside(squares[0][plane] + squares[1][rows, None] + squares[2][columns])
-            held[own[inside]] = True
-            table[plane, rows, columns] = np.where(inside, own, -1)
+    def number(plane: int) -> None:
+        near = [np.flatnonzero(images.inside(squares[0][plane] + s)) for s in squares[1:]]
+        if not all(n.size for n in near):
+            return
+        rows, columns = (slice(int(n[0]), int(n[-1]) + 1) for n in near)
+        _, y, x = np.ix_(ranges[0][:1], ranges[1][rows], ranges[2][columns])
+        at_z, at_y, at_x = images.on_lattice(ranges[0][plane].reshape(1, 1, 1), y, x)
+        own = (((at_z - low[0]) * shape[1] + at_y - low[1]) * shape[2] + at_x - low[2])[0]
+        inside = images.inside(squares[0][plane] + squares[1][rows, None] + squares[2][columns])
+        held[own[inside]] = True
+        table[plane, rows, columns] = np.where(inside, own, -1)
 
-        list(pool.map(number, range(len(table))))
-        wanted = np.flatnonzero(held)
-        rank = np.full(len(held) + 1, len(wanted), np.int32)  # the last one is that of -1
-        rank[wanted] = np.arange(len(wanted), dtype=np.int32)
+    in_threads(number, range(len(table)))
+    wanted = np.flatnonzero(held)
+    rank = np.full(len(held) + 1, len(wanted), np.int32)  # the last one is that of -1
+    rank[wanted] = np.arange(len(wanted), dtype=np.int32)
 
-        def rename(plane: int) -> None:
-            table[plane] = rank[table[plane]]
+    def rename(plane: int) -> None:
+        table[plane] = rank[table[plane]]
 
-        list(pool.map(rename, range(len(table))))
+    in_threads(rename, range(len(table)))
     at = [a + o for a, o in zip(np.unravel_index(wanted, shape), low, strict=True)]
     return (at[0], at[1], at[2]), table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,18 +76,23 @@ class SymmetricField:
             held if self.shells is None else held & (self.shells.multipliers(self.layout) > 0)
         )
 
+    @cached_property
+    def values(self) -> Array:
+        """(active bands, blocks) float64 whole numbers of 2**-LATENT_BITS steps."""
+        values = dequantise(self.latents, self.section.offsets)
+        if self.shells is None:
+            return values
+        return scale_exact(values, self.shells.multipliers(self.layout)[self.active])
+
     def units(self, backend: Backend, region: Box) -> Array:
         """What the field adds to a region's voxels: (d, h, w) float64 whole numbers, units of synthesis."""
-        latents = dequantise(self.latents, self.section.offsets)
-        if self.shells is not None:
-            latents = scale_exact(latents, self.shells.multipliers(self.layout)[self.active])
 
         def values(spans: Spans) -> Array:
             d, h, w = (
                 slice(a - start, b - start)
                 for (a, b), (start, _) in zip(spans, self.section.field, strict=True)
             )
-            units = synthesise_exact(backend, latents, self.active, self.layout, (d, h, w))
+            units = synthesise_exact(backend, self.values, self.active, self.layout, (d, h, w))
             return np.rint(backend.to_numpy(units) / _FINER)
 
         out = expand(self.section.images, self.section.field, values, region)

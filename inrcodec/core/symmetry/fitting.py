@@ -27,12 +27,12 @@ def unit_voxels(
     backend: Backend, model: SymmetryModel, chunk: Prepared, occupied: Array | None, shells: Any
 ) -> tuple[Any, Voxels]:
     """Voxels of the asymmetric unit in units of the chunk's scale, and where they lie."""
-    shift_offset(model, chunk)
     key = (model, backend, None if occupied is None else int(np.count_nonzero(occupied)))
     before = chunk.known.get("asymmetric unit")
     if before is not None and before[0] == key:
         spans, values, care = before[1:]
         return spans, Voxels(backend, values, care, shells)
+    shift_offset(model, chunk)
     represented = np.zeros(model.shape, bool)
     represented[chunk.box] = True if occupied is None else occupied
     density = np.zeros(model.shape)

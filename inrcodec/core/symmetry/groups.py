@@ -38,11 +38,12 @@ import numpy as np
 
 from inrcodec.core.symmetry import rotations
 from inrcodec.core.symmetry.rotations import DECIMAL, Axis, about_z, generated, is_rotation, root, rounded
+from inrcodec.core.symmetry.splines import POSITION_BITS
 
 Array = np.ndarray[Any, Any]
 
 UNIT = rotations.UNIT  # rotation matrices are whole numbers of 2**-30
-CENTRE_UNIT = 2**10  # centres are whole numbers of 2**-10 voxel
+CENTRE_UNIT = 2**POSITION_BITS  # centres are positions
 RISE_UNIT = 2**20  # rises are whole numbers of 2**-20 voxel
 TURN = 2**32  # twists are whole numbers of 2**-32 turns
 MAX_FOLD = 99
@@ -230,6 +231,16 @@ class Symmetry:
             turned[0] = np.eye(3, dtype=np.int64) * UNIT  # rounding may leave it a unit off
         turned.setflags(write=False)
         return turned
+
+
+def is_auto(text: str) -> bool:
+    """Whether a text asks for whatever symmetry a volume has, rather than to name one."""
+    return text.strip().lower() == "auto"
+
+
+def is_helical(text: str) -> bool:
+    """Whether a text is meant to name a helix."""
+    return text.strip().lower().startswith("helical:")
 
 
 def parse_symmetry(text: str, voxel_size: float = 1.0) -> PointGroup | Helix:

@@ -7,21 +7,20 @@ of operations.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from inrcodec.core.backend import in_threads
 from inrcodec.core.symmetry.groups import RISE_UNIT, Helix, Symmetry
-from inrcodec.core.symmetry.rotations import UNIT
+from inrcodec.core.symmetry.rotations import UNIT, turned
 from inrcodec.core.symmetry.splines import POSITION_BITS
 
 _ONE = 2**POSITION_BITS
-_RISE_SHIFT = RISE_UNIT // _ONE
+RISE_FINER = RISE_UNIT // _ONE  # units of a rise in one of a position
 _POINTS = 2**15  # placed at once: they stay in a core's cache
 _SHORT = 2**22  # offsets below it, times a direction of at most 127 an axis, fit 31 bits
 
@@ -119,30 +118,31 @@ class Images:
         ry, rx = ry[columns], rx[columns]
         if isinstance(group, Helix):
             rise = group.rise
-            copy = (2 * _RISE_SHIFT * z + rise) // (2 * rise)
+            copy = (2 * RISE_FINER * z + rise) // (2 * rise)
             for k in np.unique(copy).tolist():
                 planes = np.flatnonzero(copy == k)
-                moved = z[planes] - (k * rise + _RISE_SHIFT // 2) // _RISE_SHIFT
-                turned = np.stack([group.rotation(-k, j) for j in range(group.n)])
-                yield Columns(planes, columns, moved + cz, *self._in_plane(turned, ry, rx))
+                moved = z[planes] - (k * rise + RISE_FINER // 2) // RISE_FINER
+                matrices = np.stack([group.rotation(-k, j) for j in range(group.n)])
+                yield Columns(planes, columns, moved + cz, *self._in_plane(matrices, ry, rx))
             return
-        turned = group.operations()[: group.n]
+        matrices = group.operations()[: group.n]
         below = z < 0 if group.family == "D" else np.zeros(len(z), bool)
         for flipped in (False, True):
             planes = np.flatnonzero(below == flipped)
             if planes.size:
                 sign = -1 if flipped else 1
-                yield Columns(planes, columns, sign * z[planes] + cz, *self._in_plane(turned, sign * ry, rx))
+                yield Columns(
+                    planes, columns, sign * z[planes] + cz, *self._in_plane(matrices, sign * ry, rx)
+                )
 
-    def _in_plane(self, turned: Array, ry: Array, rx: Array) -> tuple[Array, Array]:
+    def _in_plane(self, matrices: Array, ry: Array, rx: Array) -> tuple[Array, Array]:
         """Positions of the images furthest in the direction, of offsets from the axis turned about it."""
         _, dy, dx = self.direction
         _, cy, cx = self.symmetry.centre
         best_y, best_x = ry, rx
         furthest: Array | None = None
-        for matrix in turned:
-            y = (matrix[1, 1] * ry + matrix[1, 2] * rx + UNIT // 2) >> 30
-            x = (matrix[2, 1] * ry + matrix[2, 2] * rx + UNIT // 2) >> 30
+        for matrix in matrices:
+            y, x = (turned(row[1:], (ry, rx)) for row in matrix[1:])
             score = dy * y + dx * x
             if furthest is None:
                 best_y, best_x, furthest = y, x, score
@@ -209,11 +209,9 @@ class Images:
                 np.maximum(furthest, score, out=furthest)
             for axis, centre in enumerate(self.symmetry.centre):
                 rows = self.operations[:, axis]
-                moved = sum(rows[which, a] * offsets[a] for a in range(3))
-                out[axis][some] = ((moved + UNIT // 2) >> 30) + centre
+                out[axis][some] = turned([rows[which, a] for a in range(3)], offsets) + centre
 
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            list(pool.map(place, range(0, len(z), _POINTS)))
+        in_threads(place, range(0, len(z), _POINTS))
         return out[0], out[1], out[2]
 
 

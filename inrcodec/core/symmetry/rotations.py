@@ -65,6 +65,11 @@ def is_rotation(orientation: tuple[int, ...]) -> bool:
     return a * (e * k - f * h) - b * (d * k - f * g) + c * (d * h - e * g) > 0
 
 
+def turned(row: Sequence[Any] | Array, offsets: Sequence[Array]) -> Array:
+    """One coordinate of turned offsets: a row of a rotation matrix times them, rounded to their units."""
+    return np.asarray((sum(m * r for m, r in zip(row, offsets, strict=True)) + UNIT // 2) >> 30)
+
+
 def root(x: int) -> Decimal:
     return DECIMAL.sqrt(Decimal(x))
 

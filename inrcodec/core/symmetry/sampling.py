@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from inrcodec.core.backend import in_threads
 from inrcodec.core.symmetry.splines import (
     POSITION_BITS,
     REACH,
@@ -114,19 +113,16 @@ class Sampler:
                 lines = [_weighted([np.take(flat, a * width + b, axis=0) for a in ty], wy) for b in tx]
                 out[np.ix_(some_planes, some)] = _weighted(lines, wx).T
 
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            list(pool.map(sample, range(0, len(planes), _PLANES)))
+        in_threads(sample, range(0, len(planes), _PLANES))
         return out
 
     def _planes(self, z: Array) -> tuple[Array, int]:
         """(h * w, len(z)) coefficients of planes, of the box or between two, and w."""
-        if 0 in self.axes:
-            taps, table = self._taps(0, z)
-            assert table is not None
-            planes = _weighted([self.coefficients[index] for index in taps], table)
+        taps, table = self._taps(0, z)
+        if table is None:
+            planes = coefficients(self.values[taps[0]], self.axes)
         else:
-            index = np.clip((z >> POSITION_BITS) - self.origin[0], 0, len(self.values) - 1)
-            planes = coefficients(self.values[index], self.axes)
+            planes = _weighted([self.coefficients[index] for index in taps], table)
         return np.ascontiguousarray(planes.reshape(len(z), -1).T), planes.shape[2]
 
     def points(self, z: Array, y: Array, x: Array) -> Array:
@@ -144,8 +140,7 @@ class Sampler:
             some = rows[start : start + _POINTS]
             out[some] = self._between(padded, z[some], y[some], x[some])
 
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            list(pool.map(sample, range(0, len(rows), _POINTS)))
+        in_threads(sample, range(0, len(rows), _POINTS))
         return out
 
     @cached_property
