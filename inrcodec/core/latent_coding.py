@@ -25,18 +25,16 @@ def encode_latents(
         values: the latents.
         layout: of the field.
         envelope: (BINS,) its spectral envelope.
-        active: (active bands,) band indices.
+        active: (active bands,) band indices, ascending.
         network: predicts their scales.
     """
     writer = SymbolWriter()
     if len(active):
         state = ContextState(NUMPY, layout, envelope[None])
-        full = np.zeros((layout.bands, layout.blocks), np.int32)
-        full[active] = values
-        for bands, part, features in context.walk(state, active):
-            symbols = full[bands, part]
-            writer.put(symbols.reshape(-1), context.step_indices(NUMPY, network, features))
-            state.put(bands, symbols[:, None], part)
+        for step in context.walk(state, active):
+            symbols = values[np.searchsorted(active, step.bands), step.part]
+            writer.put(symbols.reshape(-1), context.step_indices(NUMPY, network, step))
+            state.put(step.bands, symbols[:, None], step.part)
     return writer.to_bytes()
 
 
@@ -52,15 +50,14 @@ def decode_latents(
     if not len(active):
         reader.end()
         return np.zeros((0, layout.blocks), np.int32)
-    values = np.zeros((layout.bands, layout.blocks), np.int32)
+    values = np.zeros((len(active), layout.blocks), np.int32)
     state = ContextState(backend, layout, envelope[None])
-    for bands, part, features in context.walk(state, active):
-        symbols = reader.get(context.step_indices(backend, network, features))
-        symbols = symbols.reshape(len(bands), -1)
-        values[backend.to_numpy(bands), part] = symbols
-        state.put(bands, backend.asarray(symbols[:, None]), part)
+    for step in context.walk(state, active):
+        symbols = reader.get(context.step_indices(backend, network, step)).reshape(len(step.bands), -1)
+        values[np.searchsorted(active, backend.to_numpy(step.bands)), step.part] = symbols
+        state.put(step.bands, backend.asarray(symbols[:, None]), step.part)
     reader.end()
-    return values[active]
+    return values
 
 
 def dequantise(latents: Array, offsets: Array) -> Array:

@@ -118,13 +118,19 @@ class Layout:
         return (self.blocks + 1) // 2
 
     @cached_property
+    def neighbours(self) -> Array:
+        """(6, blocks) the blocks beside each, all in coding order; the number of blocks where there is none."""
+        numbers = np.full([n + 2 for n in self.grid], self.blocks)
+        numbers[1:-1, 1:-1, 1:-1] = self.inverse_order.reshape(self.grid)
+        steps = [(0, 1, 1), (2, 1, 1), (1, 0, 1), (1, 2, 1), (1, 1, 0), (1, 1, 2)]
+        d, h, w = self.grid
+        beside = [numbers[z : z + d, y : y + h, x : x + w].ravel() for z, y, x in steps]
+        return np.stack(beside)[:, self.order]
+
+    @cached_property
     def neighbour_weight(self) -> Array:
         """(blocks in coding order,) 256 over the number of the six neighbours that exist; 0 if none."""
-        counts = sum(
-            (index > 0).astype(np.int64) + (index < n - 1)
-            for index, n in zip(np.indices(self.grid), self.grid, strict=True)
-        )
-        counts = np.asarray(counts).ravel()[self.order]
+        counts = (self.neighbours < self.blocks).sum(axis=0)
         return np.where(counts > 0, 256 // np.maximum(counts, 1), 0)
 
 

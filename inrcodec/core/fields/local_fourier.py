@@ -7,6 +7,7 @@ decoder. Synthesis multiplies integer latents with integer tables in float64: ev
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -85,21 +86,22 @@ def synthesise_exact(
     reach = [_reached(axis, s) for axis, s in zip(layout.axes, box, strict=True)]
     size = [int(k.max()) + 1 if len(bands) else 1 for k in layout.frequency[:, bands]]
     blocks = layout.inverse_order.reshape(layout.grid)[tuple(reach)]
-    counts = blocks.shape
-    grid = np.zeros((*size, blocks.size))
+    depth, rows, columns = blocks.shape
+    # Lines of blocks along x that hold nothing, as outside a particle, add nothing.
+    lines = blocks.reshape(-1, columns)
+    held = np.flatnonzero(latents.any(axis=0)[lines].any(axis=1))
+    if not len(held):
+        return backend.asarray(np.zeros([s.stop - s.start for s in box]))
+    grid = np.zeros((*size, len(held), columns))
     kz, ky, kx = layout.frequency[:, bands]
-    grid[kz, ky, kx] = latents[:, blocks.ravel()]
-    grid = grid.reshape(*size, *counts)
-    # (blocks, latents) per axis, the first axis outermost
-    values = backend.asarray(np.ascontiguousarray(grid.transpose(3, 0, 4, 1, 5, 2)))
-    rows = [c * k for c, k in zip(counts, size, strict=True)]
-    values = values.reshape(rows[0] * rows[1], counts[2], size[2])
-    values = _axis(backend, values, layout.axes[2], reach[2], box[2], last=False)
-    values = values.reshape(rows[0], counts[1], size[1], -1)
-    values = _axis(backend, values, layout.axes[1], reach[1], box[1], last=False)
-    height = values.shape[1]
-    values = values.reshape(counts[0], size[0], -1)
-    values = _axis(backend, values, layout.axes[0], reach[0], box[0], last=True)
+    grid[kz, ky, kx] = latents[:, lines[held].ravel()].reshape(-1, len(held), columns)
+    values = backend.asarray(np.ascontiguousarray(grid.transpose(3, 0, 1, 4, 2)))
+    values = _along_x(backend, values.reshape(-1, columns, size[2]), layout.axes[2], reach[2], box[2])
+    values = values.reshape(len(held), size[0], size[1], -1)
+    at = np.divmod(held, rows)
+    values = _along_y(backend, values, at, depth, layout.axes[1], reach[1], box[1])
+    height = values.shape[2]
+    values = _along_z(backend, values.reshape(depth, size[0], -1), layout.axes[0], reach[0], box[0])
     return values.reshape(values.shape[0], height, -1)
 
 
@@ -143,31 +145,57 @@ def _reached(axis: AxisBasis, wanted: slice) -> slice:
     return slice(touching[0], touching[-1] + 1)
 
 
-def _axis(backend: Backend, values: Any, axis: AxisBasis, reach: slice, wanted: slice, last: bool) -> Any:
-    """Synthesis along one axis.
-
-    ``values`` is (rows, blocks, latents) for the innermost axis, (rows, blocks, latents, columns) for the
-    middle one and (blocks, latents, columns) for the outermost, which ``last`` names.
-    """
-    xp = backend.xp
+def _along_x(backend: Backend, values: Any, axis: AxisBasis, reach: slice, wanted: slice) -> Any:
+    """(rows, blocks, latents) -> (rows, voxels)."""
     _check_range(backend, values)
-    length = wanted.stop - wanted.start
-    inner = values.ndim == 3 and not last
-    rows, columns = values.shape[0], values.shape[-1]
-    shape = (rows, length) if inner else (length, columns) if last else (rows, length, columns)
-    out = backend.asarray(np.zeros(shape))
-    size = values.shape[1] if last else values.shape[2]
+    out = backend.asarray(np.zeros((values.shape[0], wanted.stop - wanted.start)))
+    for i, part, table in _tables(backend, axis, reach, wanted, values.shape[2]):
+        out[:, part] += backend.xp.matmul(values[:, i], table.T)
+    return _to_whole(backend, out)
+
+
+def _along_y(
+    backend: Backend,
+    values: Any,
+    at: tuple[Array, Array],
+    depth: int,
+    axis: AxisBasis,
+    reach: slice,
+    wanted: slice,
+) -> Any:
+    """(lines of blocks, latents along z and y, width) -> (blocks along z, latents along z, voxels, width).
+
+    ``at`` gives the block along z, of ``depth``, and along y of each line.
+    """
+    _check_range(backend, values)
+    _, many, size, width = values.shape
+    out = backend.asarray(np.zeros((depth, many, wanted.stop - wanted.start, width)))
+    for i, part, table in _tables(backend, axis, reach, wanted, size):
+        some = np.flatnonzero(at[1] == i)
+        z = backend.asarray(at[0][some])
+        out[z, :, part] += backend.xp.matmul(table, values[backend.asarray(some)])
+    return _to_whole(backend, out)
+
+
+def _along_z(backend: Backend, values: Any, axis: AxisBasis, reach: slice, wanted: slice) -> Any:
+    """(blocks, latents, columns) -> (voxels, columns), in finer units: nothing is rounded."""
+    _check_range(backend, values)
+    out = backend.asarray(np.zeros((wanted.stop - wanted.start, values.shape[2])))
+    for i, part, table in _tables(backend, axis, reach, wanted, values.shape[1]):
+        out[part] += backend.xp.matmul(table, values[i])
+    return out
+
+
+def _tables(
+    backend: Backend, axis: AxisBasis, reach: slice, wanted: slice, size: int
+) -> Iterator[tuple[int, slice, Any]]:
+    """For each block: its number, the wanted voxels it touches, and (voxels, latents) of its functions."""
     for i, block in enumerate(axis.blocks[reach]):
         low, high = max(block.low, wanted.start), min(block.high, wanted.stop)
         table = backend.asarray(block.integer_table[low - block.low : high - block.low, :size])
-        part = slice(low - wanted.start, high - wanted.start)
-        if inner:
-            out[:, part] += xp.matmul(values[:, i], table.T)
-        elif last:
-            out[part] += xp.matmul(table, values[i])
-        else:
-            out[:, part] += xp.matmul(table, values[:, i])
-    if not last:
-        out *= 2.0**-TABLE_BITS
-        out = xp.round(out)
-    return out
+        yield i, slice(low - wanted.start, high - wanted.start), table
+
+
+def _to_whole(backend: Backend, values: Any) -> Any:
+    values *= 2.0**-TABLE_BITS
+    return backend.xp.round(values)
