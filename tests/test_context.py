@@ -55,12 +55,18 @@ def walked_features(
     out = np.full((FEATURES, layout.bands, *latents.shape[1:]), np.nan)
     steps = np.full((layout.bands, layout.blocks), -1)
     state = ContextState(backend, layout, envelope)
-    for step, (bands, part, features) in enumerate(context.walk(state, active)):
-        at = backend.to_numpy(bands)
-        assert (steps[at, part] == -1).all()
-        steps[at, part] = step
-        out[:, at, :, part] = backend.to_numpy(features)
-        state.put(bands, backend.asarray(full[at][:, :, part]), part)
+    for number, step in enumerate(context.walk(state, active)):
+        at = backend.to_numpy(step.bands)
+        assert (steps[at, step.part] == -1).all()
+        steps[at, step.part] = number
+        features = backend.to_numpy(step.features)
+        if step.blocks is not None:
+            assert step.quiet is not None
+            some, features = features, np.repeat(step.quiet[:, :, None, None], layout.blocks, axis=3)
+            features = features[..., step.part].copy()
+            features[..., step.blocks] = some
+        out[:, at, :, step.part] = features
+        state.put(step.bands, backend.asarray(full[at][:, :, step.part]), step.part)
     return out[:, active], steps[active]
 
 
@@ -258,9 +264,38 @@ def test_a_step_gives_what_the_network_gives(share: float) -> None:
     rng = np.random.default_rng(3)
     latents = np.where(rng.random((layout.bands, 1, layout.blocks)) < share, 2, 0)
     state = ContextState(NUMPY, layout, envelope)
-    for bands, part, features in context.walk(state, active_bands(layout, envelope)):
-        index = context.step_indices(NUMPY, prior(), features)
+    for step in context.walk(state, active_bands(layout, envelope)):
+        index = context.step_indices(NUMPY, prior(), step)
         assert index.dtype == np.uint8
-        flat = features.reshape(context.FEATURES, -1)
-        np.testing.assert_array_equal(index, context.scale_indices(NUMPY, [prior()], flat))
-        state.put(bands, latents[bands][:, :, part], part)
+        if step.blocks is None:
+            flat = step.features.reshape(context.FEATURES, -1)
+            np.testing.assert_array_equal(index, context.scale_indices(NUMPY, [prior()], flat))
+        state.put(step.bands, latents[step.bands][:, :, step.part], step.part)
+
+
+@pytest.mark.parametrize("held", [0, 1, 3, 400])
+def test_blocks_far_from_latents_are_as_all_others(held: int) -> None:
+    """Few blocks with latents are read apart; that changes neither features nor indices."""
+    layout = get_layout((50, 41, 44), 6)
+    envelope = random_envelope(1)
+    active = active_bands(layout, envelope)
+    rng = np.random.default_rng(5)
+    latents = np.zeros((len(active), 1, layout.blocks), np.int64)
+    some = rng.permutation(layout.blocks)[:held]
+    latents[:, :, some] = rng.integers(-3, 4, (len(active), 1, len(some)))
+    walked, _ = walked_features(NUMPY, layout, envelope, latents)
+    even, odd = context.known_features(
+        ContextState(NUMPY, layout, np.repeat(envelope, 2, axis=0)), active, np.repeat(latents, 2, axis=1)
+    )
+    np.testing.assert_array_equal(walked, np.concatenate([even, odd], axis=3)[:, :, :1])
+    state = ContextState(NUMPY, layout, envelope)
+    apart = set()
+    for step in context.walk(state, active):
+        rows = np.searchsorted(active, step.bands)
+        flat = walked[:, rows, 0, step.part].reshape(FEATURES, -1).astype(np.float32)
+        expected = context.scale_indices(NUMPY, [prior()], flat)
+        np.testing.assert_array_equal(context.step_indices(NUMPY, prior(), step), expected)
+        apart.add(step.blocks is not None)
+        state.put(step.bands, latents[rows][:, :, step.part], step.part)
+    assert True in apart
+    assert (False in apart) == (held == 400)

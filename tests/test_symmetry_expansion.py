@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from symmetric_payloads import CASES, EXACT, Shape, place, turn, whole_field
 
-from inrcodec.core.symmetry.expansion import Spans, distinct, expand
+from inrcodec.core.symmetry.expansion import Expansion, Spans, distinct
 from inrcodec.core.symmetry.groups import RISE_UNIT, UNIT, Helix, Symmetry
 from inrcodec.core.symmetry.images import Images
 from inrcodec.core.symmetry.splines import POSITION_BITS
@@ -69,7 +69,9 @@ def grid(spans: Spans) -> Array:
 def test_regions_are_cut_from_the_whole(name: str) -> None:
     made = CASES[name]
     values = field_of(made.field, random_field(made.field))
-    everything = expand(made.images, made.field, values, whole(made.shape))
+    everything = Expansion(made.images, made.field, values).region(whole(made.shape))
+    held = Expansion(made.images, made.field, values)
+    held.hold()
     assert everything.shape == made.shape
     assert (everything != 0).mean() > 0.2
     np.testing.assert_array_equal(everything, np.rint(everything))
@@ -77,8 +79,9 @@ def test_regions_are_cut_from_the_whole(name: str) -> None:
     for _ in range(12):
         corners = [np.sort(rng.choice(n + 1, 2, replace=False)).tolist() for n in made.shape]
         d, h, w = (slice(a, b) for a, b in corners)
-        region = expand(made.images, made.field, values, (d, h, w))
+        region = Expansion(made.images, made.field, values).region((d, h, w))
         np.testing.assert_array_equal(region, everything[d, h, w])
+        np.testing.assert_array_equal(held.region((d, h, w)), region)
 
 
 BETWEEN = [
@@ -103,7 +106,7 @@ def test_symmetric_fields_come_back_exactly_on_the_lattice(
     symmetry = place(symbol, SHAPE)
     spans = whole_field(SHAPE, 1)  # images of the first planes lie one voxel behind the last
     values = np.rint(AMPLITUDE * symmetric_density(symmetry, grid(spans)))
-    found = expand(Images(symmetry, direction), spans, field_of(spans, values), whole(SHAPE))
+    found = Expansion(Images(symmetry, direction), spans, field_of(spans, values)).region(whole(SHAPE))
     # the same up to the rounding of densities that are equal but for float64's own errors
     assert np.abs(found - values[1:-1, 1:-1, 1:-1]).max() <= 1
 
@@ -114,7 +117,7 @@ def test_symmetric_fields_come_back(symbol: str, direction: tuple[int, int, int]
     symmetry = place(symbol, SHAPE, centre, orientation)
     spans = whole_field(SHAPE, 12)
     values = np.rint(AMPLITUDE * symmetric_density(symmetry, grid(spans)))
-    found = expand(Images(symmetry, direction), spans, field_of(spans, values), whole(SHAPE))
+    found = Expansion(Images(symmetry, direction), spans, field_of(spans, values)).region(whole(SHAPE))
     expected = AMPLITUDE * symmetric_density(symmetry, grid(whole_field(SHAPE)))
     decibel = 10 * np.log10(expected.var() / np.mean((found - expected) ** 2))
     assert decibel > 58  # the filters are good for 61 dB along an axis
@@ -135,10 +138,12 @@ def test_only_the_asymmetric_unit_counts(name: str) -> None:
     outside = np.tensordot(direction / np.linalg.norm(direction), points, 1) < -reach
     assert outside.sum() > 500
     other = np.where(outside, 0, values)
-    one, two = (expand(images, spans, field_of(spans, v), whole(made.shape)) for v in (values, other))
+    one, two = (
+        Expansion(images, spans, field_of(spans, v)).region(whole(made.shape)) for v in (values, other)
+    )
     np.testing.assert_array_equal(one, two)
     assert (one != 0).mean() > 0.9
-    before = expand(images, spans, field_of(spans, np.where(outside, values, 0)), whole(made.shape))
+    before = Expansion(images, spans, field_of(spans, np.where(outside, values, 0))).region(whole(made.shape))
     assert not before.any()
 
 
@@ -146,9 +151,9 @@ def test_nothing_where_the_field_does_not_reach() -> None:
     made = CASES["C2"]
     far = ((40, 50), (0, 10), (0, 10))
     region = whole(made.shape)
-    assert not expand(made.images, far, field_of(far, random_field(far)), region).any()
+    assert not Expansion(made.images, far, field_of(far, random_field(far))).region(region).any()
     beside = ((0, 8), (0, 17), (0, 18))
-    found = expand(made.images, beside, field_of(beside, random_field(beside)), region)
+    found = Expansion(made.images, beside, field_of(beside, random_field(beside))).region(region)
     assert found[:8].any()
     assert not found[8:].any()
 
@@ -158,13 +163,17 @@ def test_nothing_beyond_the_radius(name: str, away: int) -> None:
     made = CASES[name]
     radius = made.images.radius
     assert radius is not None
-    found = expand(made.images, made.field, field_of(made.field, random_field(made.field)), whole(made.shape))
+    found = Expansion(made.images, made.field, field_of(made.field, random_field(made.field))).region(
+        whole(made.shape)
+    )
     points = grid(whole_field(made.shape)) - (np.array(made.images.symmetry.centre) / ONE).reshape(3, 1, 1, 1)
     distance = np.sqrt((points[3 - away :] ** 2).sum(axis=0))
     assert not found[distance > radius].any()
     assert (found[distance <= radius] != 0).mean() > 0.5
     without = Images(made.images.symmetry, made.images.direction)
-    more = expand(without, made.field, field_of(made.field, random_field(made.field)), whole(made.shape))
+    more = Expansion(without, made.field, field_of(made.field, random_field(made.field))).region(
+        whole(made.shape)
+    )
     np.testing.assert_array_equal(more[distance <= radius], found[distance <= radius])
 
 

@@ -15,7 +15,7 @@ from inrcodec.core.latent_coding import dequantise
 from inrcodec.core.payload import Section
 from inrcodec.core.prior import prior
 from inrcodec.core.shells import ShellTable
-from inrcodec.core.symmetry.expansion import expand
+from inrcodec.core.symmetry.expansion import Expansion
 from inrcodec.core.symmetry.field import UNIT_STEP, VALUE_BITS, SymmetricField
 
 FINER = 2.0**16  # units of synthesis in one of a value
@@ -71,7 +71,7 @@ def test_units_are_those_of_the_expanded_field(name: str) -> None:
             tuple(slice(a - o, b - o) for (a, b), (o, _) in zip(spans, made.field, strict=True))
         ]
 
-    np.testing.assert_array_equal(units, FINER * expand(made.images, made.field, part, whole(made)))
+    np.testing.assert_array_equal(units, FINER * Expansion(made.images, made.field, part).region(whole(made)))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -14,6 +14,8 @@ from hypothesis.extra import numpy as hnp
 from inrcodec.core import PayloadError
 from inrcodec.core.symmetry.sampling import Sampler
 from inrcodec.core.symmetry.splines import (
+    AFTER,
+    BEFORE,
     HALFWAY,
     POSITION_BITS,
     REACH,
@@ -22,6 +24,7 @@ from inrcodec.core.symmetry.splines import (
     coefficients,
     filter_taps,
     rounded,
+    shortest,
     weights,
 )
 
@@ -51,6 +54,17 @@ def exact_coefficients(line: list[int]) -> list[int]:
     return out
 
 
+def inner(found: Array, axes: tuple[int, ...]) -> Array:
+    """Without the coefficients beyond the ends, which are those at the ends."""
+    for axis in axes:
+        last = found.shape[axis] - AFTER - 1
+        ends = [BEFORE] * BEFORE + [last] * AFTER
+        beyond = [*range(BEFORE), *range(last + 1, found.shape[axis])]
+        np.testing.assert_array_equal(found.take(beyond, axis), found.take(ends, axis))
+        found = found.take(range(BEFORE, last + 1), axis)
+    return found
+
+
 def test_taps_are_those_of_the_document() -> None:
     assert filter_taps() == (28378, -7604, 2037, -546, 146, -39, 11, -3, 1)
     assert filter_taps()[0] + 2 * sum(filter_taps()[1:]) == 2**WEIGHT_BITS
@@ -77,7 +91,7 @@ def test_weights_are_those_of_a_cubic_spline() -> None:
 def test_coefficients_are_exact(line: Array) -> None:
     """No sum of products is ever rounded by the machine, however large the values."""
     expected = exact_coefficients(line.tolist())
-    found = coefficients(line.astype(np.float64)[None, :, None], (1,))
+    found = inner(coefficients(line.astype(np.float64)[None, :, None], (1,)), (1,))
     assert found.shape == (1, 2 * len(line) - 1, 1)
     assert found.ravel().tolist() == expected
 
@@ -87,7 +101,7 @@ def test_the_largest_sums_are_exact() -> None:
     signs = np.where(np.arange(60) % 2, -1, 1)
     signs[30:] *= -1  # so that the taps beside a point halfway meet values of their own signs
     line = (signs * (LARGEST - 1)).tolist()
-    assert coefficients(np.array(line, np.float64), (0,)).tolist() == exact_coefficients(line)
+    assert inner(coefficients(np.array(line, np.float64), (0,)), (0,)).tolist() == exact_coefficients(line)
     block = np.multiply.outer(np.multiply.outer(signs, signs), signs) * float(LARGEST - 1)
     found = coefficients(block, (0, 1, 2))
     assert np.abs(found).max() * 2**WEIGHT_BITS < 2**53
@@ -100,10 +114,22 @@ def test_constants_stay(value: int, size: int) -> None:
     np.testing.assert_array_equal(coefficients(np.full((size, 2, 3), float(value)), (0, 1, 2)), value)
 
 
+@pytest.mark.parametrize(("peak", "dtype"), [(2**23 - 1, np.int32), (2**23, np.float64)])
+def test_the_shortest_type_holds_the_coefficients(peak: int, dtype: type) -> None:
+    """At their largest: signs that make the products of both filters add up, along all axes."""
+    signs = np.where(np.arange(60) % 2, -1, 1)
+    signs[30:] *= -1
+    values = np.multiply.outer(np.multiply.outer(signs, signs), signs) * float(peak)
+    assert shortest(values) == dtype
+    found = coefficients(values, (0, 1, 2), dtype)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, coefficients(values, (0, 1, 2)))
+
+
 def test_axes_that_are_not_asked_for_stay() -> None:
     values = np.rint(np.random.default_rng(0).normal(0, 1000, (5, 6, 7)))
     np.testing.assert_array_equal(coefficients(values, ()), values)
-    assert coefficients(values, (1, 2)).shape == (5, 11, 13)
+    assert inner(coefficients(values, (1, 2)), (1, 2)).shape == (5, 11, 13)
     plane = coefficients(values[2:3], (1, 2))
     np.testing.assert_array_equal(coefficients(values, (1, 2))[2:3], plane)
 
@@ -114,8 +140,8 @@ def test_a_part_gives_the_same_coefficients(line: Array, data: Any) -> None:
     """Beyond the reach of both filters the rest of the line does not count."""
     start = data.draw(st.integers(0, 20))
     stop = data.draw(st.integers(start + 2 * REACH + 2, 60))
-    whole = coefficients(line.astype(np.float64), (0,))[2 * start : 2 * stop - 1]
-    part = coefficients(line[start:stop].astype(np.float64), (0,))
+    whole = inner(coefficients(line.astype(np.float64), (0,)), (0,))[2 * start : 2 * stop - 1]
+    part = inner(coefficients(line[start:stop].astype(np.float64), (0,)), (0,))
     low = 0 if start == 0 else 2 * REACH
     high = len(part) - (0 if stop == 60 else 2 * REACH)
     np.testing.assert_array_equal(part[low:high], whole[low:high])

@@ -269,7 +269,9 @@ class ContextState:
         dz, dy, dx = self.layout.padded_strides
 
         def taken(table: Any, index: Any) -> Any:
-            return table[:, :, part][index] if isinstance(part, slice) else table[index[:, None, None], 0, part]
+            return (
+                table[:, :, part][index] if isinstance(part, slice) else table[index[:, None, None], 0, part]
+            )
 
         def logs(index: Any) -> Any:
             return taken(self.logs, index)

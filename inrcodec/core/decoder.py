@@ -211,7 +211,10 @@ def reconstruct(
         corrected = None
         if Section.CORRECTIONS in payload.sections:
             corrected = _corrections(payload, field_shape, occupied)
-        for part in _slabs((box[0], box[1], box[2])):
+        parts = list(_slabs((box[0], box[1], box[2])))
+        if symmetric is not None and len(parts) > 1:
+            symmetric.hold(backend)
+        for part in parts:
             units: Any = None
             if symmetric is not None:
                 d, h, w = (

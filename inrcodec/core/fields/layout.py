@@ -119,7 +119,7 @@ class Layout:
 
     @cached_property
     def neighbours(self) -> Array:
-        """(6, blocks) the blocks beside each, all in coding order; the number of blocks where there is none."""
+        """(6, blocks) the blocks beside each, all in coding order; ``blocks`` where there is none."""
         numbers = np.full([n + 2 for n in self.grid], self.blocks)
         numbers[1:-1, 1:-1, 1:-1] = self.inverse_order.reshape(self.grid)
         steps = [(0, 1, 1), (2, 1, 1), (1, 0, 1), (1, 2, 1), (1, 1, 0), (1, 1, 2)]

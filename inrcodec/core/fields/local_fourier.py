@@ -89,7 +89,7 @@ def synthesise_exact(
     depth, rows, columns = blocks.shape
     # Lines of blocks along x that hold nothing, as outside a particle, add nothing.
     lines = blocks.reshape(-1, columns)
-    held = np.flatnonzero(latents.any(axis=0)[lines].any(axis=1))
+    held = np.flatnonzero(np.asarray(latents.any(axis=0))[lines].any(axis=1))
     if not len(held):
         return backend.asarray(np.zeros([s.stop - s.start for s in box]))
     grid = np.zeros((*size, len(held), columns))

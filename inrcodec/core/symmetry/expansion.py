@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -18,57 +19,89 @@ Spans = tuple[Span, Span, Span]
 Values = Callable[[Spans], Array]
 
 
-def expand(images: Images, field: Spans, values: Values, region: Box) -> Array:
-    """Values of a region's voxels, each that of its image in the asymmetric unit.
+@dataclass(eq=False)
+class Expansion:
+    """Values of voxels, each that of its image in the asymmetric unit.
 
-    Args:
+    Attributes:
         images: of voxels under the group.
         field: start and end of the asymmetric unit's field along z, y, x, in voxels of the volume (it may
             stick out of it).
         values: gives the field, whole numbers in float64, between such starts and ends.
-        region: of the volume.
-
-    Returns:
-        (d, h, w) float64 whole numbers; 0 where the image lies outside the field.
     """
-    return _axial(images, field, values, region) if images.axial else _general(images, field, values, region)
+
+    images: Images
+    field: Spans
+    values: Values
+    _held: Sampler | None = None
+
+    def hold(self) -> None:
+        """Evaluate the whole field now where most of it would be evaluated again for every region."""
+        if len(self.images.axes) == 3:
+            self._held = self._sampler_of(self.field)
+
+    def region(self, region: Box) -> Array:
+        """(d, h, w) float64 whole numbers of a region's voxels; 0 where the image lies outside the field."""
+        return self._axial(region) if self.images.axial else self._general(region)
+
+    def _axial(self, region: Box) -> Array:
+        parts = list(self.images.columns(region))
+        depth, height, width = (s.stop - s.start for s in region)
+        out = np.zeros((depth, height * width))
+        if parts:
+            low = np.min([[p.z.min(), p.y.min(), p.x.min()] for p in parts], axis=0)
+            high = np.max([[p.z.max(), p.y.max(), p.x.max()] for p in parts], axis=0)
+            sampler = self._sampler(low, high)
+            if sampler is not None:
+                for part in parts:
+                    out[np.ix_(part.planes, part.columns)] = sampler.columns(part.z, part.y, part.x)
+        return out.reshape(depth, height, width)
+
+    def _general(self, region: Box) -> Array:
+        if len(self.images.lattice) > 1:
+            voxels, table = distinct(self.images, region)
+            sampled = np.zeros(len(voxels[0]) + 1)
+            self._sample(voxels, sampled[:-1])
+            return np.take(sampled, table)
+        voxels, inside = within(self.images, region)
+        out = np.zeros(inside.shape)
+        out[inside] = self._sample(voxels, np.zeros(len(voxels[0])))
+        return out
+
+    def _sample(self, voxels: tuple[Array, Array, Array], out: Array) -> Array:
+        """Values at the images of voxels, which lie where no lattice operation takes them further."""
+        if voxels[0].size:
+            if self.images.axes:
+                z, y, x = self.images.between(*voxels)
+            else:
+                z, y, x = (a << POSITION_BITS for a in voxels)
+            low, high = (np.array([f(a) for a in (z, y, x)]) for f in (np.min, np.max))
+            sampler = self._sampler(low, high)
+            if sampler is not None:
+                out[:] = sampler.points(z, y, x)
+        return out
+
+    def _sampler(self, low: Array, high: Array) -> Sampler | None:
+        """Of positions between two corners; None where the field has none of them."""
+        if self._held is not None:
+            return self._held
+        spans = spans_needed(low, high, self.field, self.images.axes)
+        return None if spans is None else self._sampler_of(spans)
+
+    def _sampler_of(self, spans: Spans) -> Sampler:
+        (z, _), (y, _), (x, _) = spans
+        return Sampler(self.values(spans), (z, y, x), self.field, self.images.axes)
 
 
-def _axial(images: Images, field: Spans, values: Values, region: Box) -> Array:
-    parts = list(images.columns(region))
-    depth, height, width = (s.stop - s.start for s in region)
-    out = np.zeros((depth, height * width))
-    if parts:
-        low = np.min([[p.z.min(), p.y.min(), p.x.min()] for p in parts], axis=0)
-        high = np.max([[p.z.max(), p.y.max(), p.x.max()] for p in parts], axis=0)
-        sampler = _sampler(images, field, values, low, high)
-        if sampler is not None:
-            for part in parts:
-                out[np.ix_(part.planes, part.columns)] = sampler.columns(part.z, part.y, part.x)
-    return out.reshape(depth, height, width)
-
-
-def _sampler(images: Images, field: Spans, values: Values, low: Array, high: Array) -> Sampler | None:
-    spans = spans_needed(low, high, field, images.axes)
-    if spans is None:
-        return None
-    (z, _), (y, _), (x, _) = spans
-    return Sampler(values(spans), (z, y, x), field, images.axes)
-
-
-def _general(images: Images, field: Spans, values: Values, region: Box) -> Array:
-    (z, y, x), table = distinct(images, region)
-    sampled = np.zeros(len(z) + 1)
-    if z.size:
-        if images.axes:
-            z, y, x = images.between(z, y, x)
-        else:
-            z, y, x = z << POSITION_BITS, y << POSITION_BITS, x << POSITION_BITS
-        low, high = (np.array([f(a) for a in (z, y, x)]) for f in (np.min, np.max))
-        sampler = _sampler(images, field, values, low, high)
-        if sampler is not None:
-            sampled[:-1] = sampler.points(z, y, x)
-    return np.take(sampled, table)
+def within(images: Images, region: Box) -> tuple[tuple[Array, Array, Array], Array]:
+    """Indices z, y, x of a region's voxels that have images, and where they are in it: (d, h, w) bool."""
+    z, y, x = (
+        (np.arange(s.start, s.stop, dtype=np.int64) * 2**POSITION_BITS - c) ** 2
+        for s, c in zip(region, images.symmetry.centre, strict=True)
+    )
+    inside = images.inside(z[:, None, None] + y[:, None] + x)
+    at = [(a + s.start).astype(np.int32) for a, s in zip(np.nonzero(inside), region, strict=True)]
+    return (at[0], at[1], at[2]), inside
 
 
 def distinct(images: Images, region: Box) -> tuple[tuple[Array, Array, Array], Array]:

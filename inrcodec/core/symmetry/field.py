@@ -15,7 +15,7 @@ from inrcodec.core.fields.layout import Layout, get_layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS, synthesise_exact
 from inrcodec.core.latent_coding import decode_latents, dequantise
 from inrcodec.core.shells import ShellTable, scale_exact
-from inrcodec.core.symmetry.expansion import Spans, expand
+from inrcodec.core.symmetry.expansion import Expansion, Spans
 from inrcodec.core.symmetry.images import Box
 from inrcodec.core.symmetry.section import SymmetrySection
 
@@ -41,6 +41,7 @@ class SymmetricField:
     block: int
     latents: Array
     shells: ShellTable | None = None
+    _held: Expansion | None = None
 
     @classmethod
     def decode(
@@ -86,15 +87,21 @@ class SymmetricField:
 
     def units(self, backend: Backend, region: Box) -> Array:
         """What the field adds to a region's voxels: (d, h, w) float64 whole numbers, units of synthesis."""
+        out = (self._held or self._expansion(backend)).region(region)
+        out *= _FINER
+        return out
+
+    def hold(self, backend: Backend) -> None:
+        """Make ready for the units of many regions."""
+        self._held = self._expansion(backend)
+        self._held.hold()
+
+    def _expansion(self, backend: Backend) -> Expansion:
+        first = [start for start, _ in self.section.field]
 
         def values(spans: Spans) -> Array:
-            d, h, w = (
-                slice(a - start, b - start)
-                for (a, b), (start, _) in zip(spans, self.section.field, strict=True)
-            )
+            d, h, w = (slice(a - start, b - start) for (a, b), start in zip(spans, first, strict=True))
             units = synthesise_exact(backend, self.values, self.active, self.layout, (d, h, w))
             return np.rint(backend.to_numpy(units) / _FINER)
 
-        out = expand(self.section.images, self.section.field, values, region)
-        out *= _FINER
-        return out
+        return Expansion(self.section.images, self.section.field, values)

@@ -191,8 +191,8 @@ class Images:
         return out[0], out[1], out[2]
 
     def between(self, z: Array, y: Array, x: Array) -> tuple[Array, Array, Array]:
-        """Positions of the images, furthest in the direction, of voxels (flat arrays of indices)."""
-        out = [np.empty(len(z), np.int64) for _ in range(3)]
+        """Positions (int32) of the images, furthest in the direction, of voxels (flat arrays of indices)."""
+        out = [np.empty(len(z), np.int32) for _ in range(3)]
         toward = np.array(self.direction, np.int64) @ self.operations  # (order, 3)
 
         def place(start: int) -> None:

@@ -9,12 +9,14 @@ import numpy as np
 
 from inrcodec.core.backend import in_threads
 from inrcodec.core.symmetry.splines import (
+    BEFORE,
     POSITION_BITS,
     REACH,
     TAPS,
     check_range,
     coefficients,
     rounded,
+    shortest,
     weights,
 )
 
@@ -80,16 +82,13 @@ class Sampler:
 
     def _taps(self, axis: int, position: Array) -> tuple[list[Array], list[Array] | None]:
         """Indices of the coefficients that positions depend on, and weights; None for one of weight 1."""
-        n = self.values.shape[axis]
-        last = 2 * n - 2 if axis in self.axes else n - 1
         offset = position - (self.origin[axis] << POSITION_BITS)
         if axis not in self.axes:
-            return [np.clip(offset >> POSITION_BITS, 0, last)], None
+            return [offset >> POSITION_BITS], None
         offset = 2 * offset  # coefficients lie at every half voxel
-        index = offset >> POSITION_BITS
+        first = (offset >> POSITION_BITS) - 1 + BEFORE
         table = weights()[offset & (2**POSITION_BITS - 1)]
-        taps = [np.clip(index + j - 1, 0, last) for j in range(TAPS)]
-        return taps, [np.ascontiguousarray(table[:, j]) for j in range(TAPS)]
+        return [first + j for j in range(TAPS)], [np.ascontiguousarray(table[:, j]) for j in range(TAPS)]
 
     @cached_property
     def coefficients(self) -> Array:
@@ -134,32 +133,34 @@ class Sampler:
             out[rows] = self.values[at[0], at[1], at[2]]
             return out
         assert self.axes == (0, 1, 2)
-        padded = self._padded
+        shorter = self._shorter
 
         def sample(start: int) -> None:
             some = rows[start : start + _POINTS]
-            out[some] = self._between(padded, z[some], y[some], x[some])
+            out[some] = self._between(shorter, z[some], y[some], x[some])
 
         in_threads(sample, range(0, len(rows), _POINTS))
         return out
 
     @cached_property
-    def _padded(self) -> Array:
-        """Spline coefficients with those at the ends of all axes once more, as often as taps reach beyond."""
-        return np.pad(self.coefficients, (TAPS // 2 - 1, TAPS // 2), mode="edge")
+    def _shorter(self) -> Array:
+        """Spline coefficients of all values in the smallest type that holds them."""
+        return coefficients(self.values, self.axes, shortest(self.values))
 
-    def _between(self, padded: Array, z: Array, y: Array, x: Array) -> Array:
-        """Values at positions inside the field, from padded coefficients."""
-        height, width = padded.shape[1:]
-        flat = padded.reshape(-1)
+    def _between(self, known: Array, z: Array, y: Array, x: Array) -> Array:
+        """Values at positions inside the field, from coefficients along all axes."""
+        height, width = known.shape[1:]
+        flat = known.reshape(-1)
         first, tables = np.zeros(len(z), np.int64), []
         for axis, (position, row) in enumerate(zip((z, y, x), (height, width, 1), strict=True)):
-            offset = 2 * (position - (self.origin[axis] << POSITION_BITS))
-            first += offset >> POSITION_BITS
+            taps, table = self._taps(axis, position)
+            assert table is not None
+            first += taps[0]
             first *= row
-            tables.append(weights()[offset & (2**POSITION_BITS - 1)].T.copy())
+            tables.append(table)
         wz, wy, wx = tables
-        taken, inner, middle = np.empty(len(z)), np.empty(len(z)), np.empty(len(z))
+        taken = np.empty(len(z), known.dtype)
+        product, inner, middle = np.empty(len(z)), np.empty(len(z)), np.empty(len(z))
         out = np.zeros(len(z))
         for c in range(TAPS):
             middle[:] = 0
@@ -168,8 +169,8 @@ class Sampler:
                 for a in range(TAPS):
                     # the index is inside: clipping is only faster than checking
                     np.take(flat[(a * height + b) * width + c :], first, out=taken, mode="clip")
-                    taken *= wz[a]
-                    inner += taken
+                    np.multiply(taken, wz[a], out=product)
+                    inner += product
                 rounded(inner)
                 inner *= wy[b]
                 middle += inner

@@ -11,10 +11,12 @@ Error of a wave relative to the wave: -61 dB or less from a period of 4 voxels o
 from __future__ import annotations
 
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from inrcodec.core.backend import in_threads
 from inrcodec.core.payload import PayloadError
 
 POSITION_BITS = 10  # positions are whole numbers of 2**-10 voxel
@@ -29,8 +31,10 @@ HALFWAY = (
 )  # weights of voxels beside a point halfway between two, nearest first
 REACH = len(HALFWAY) + 4  # voxels that both filters see to each side
 TAPS = 4  # coefficients along an axis that a value between them depends on
+BEFORE, AFTER = TAPS // 2 - 1, TAPS // 2  # of those, beyond the first and the last coefficient at most
 _SOME = 2**16  # values filtered at once: they stay in a core's cache
-_LIMIT = 2.0 ** (53 - WEIGHT_BITS - 2 - 3 * 2)  # of values: filter gains are below 3 an axis
+_GAIN = 2.0 ** (2 + 3 * 2)  # of coefficients over values: filter gains are below 6 an axis, 4 * 4**3 in all
+_LIMIT = 2.0 ** (53 - WEIGHT_BITS) / _GAIN  # of values
 
 Array = np.ndarray[Any, Any]
 
@@ -82,58 +86,86 @@ def check_range(values: Array) -> None:
         raise PayloadError("a symmetric field is out of the range that exact arithmetic holds")
 
 
-def coefficients(values: Array, axes: tuple[int, ...]) -> Array:
+def coefficients(values: Array, axes: tuple[int, ...], dtype: type = np.float64) -> Array:
     """Spline coefficients at every half voxel along some axes, one axis after the other.
 
     Args:
         values: whole numbers in float64; beyond an end lies the last value.
-        axes: those along which to go from n values to 2 n - 1 coefficients.
+        axes: those along which to go from n values to 2 n - 1 coefficients and ``BEFORE`` and ``AFTER`` more,
+            equal to those at the ends.
+        dtype: of the result; it must hold them (see :func:`shortest`).
     """
     out = values
     for axis in axes:
-        lines = np.moveaxis(out, axis, 0)
-        shape = (2 * len(lines) - 1, *lines.shape[1:])
-        lines = lines.reshape(len(lines), -1)
-        finer = np.empty((shape[0], lines.shape[1]))
-        many = max(1, _SOME // shape[0])
-        for start in range(0, lines.shape[1], many):
-            some = slice(start, start + many)
-            finer[:, some] = _filtered(_halved(np.ascontiguousarray(lines[:, some])))
-        out = np.moveaxis(finer.reshape(shape), 0, axis)
-    return np.ascontiguousarray(out)
+        out = _finer(out, axis, dtype)
+    return np.ascontiguousarray(out, dtype)
+
+
+def shortest(values: Array) -> type:
+    """The smallest type that holds every coefficient of values."""
+    peak = float(np.abs(values).max()) if values.size else 0.0
+    return np.int32 if peak * _GAIN < 2.0**31 else np.float64
+
+
+def _finer(values: Array, axis: int, dtype: type) -> Array:
+    """Coefficients along one axis, with those beyond its ends."""
+    shape = values.shape
+    n, outer = shape[axis], prod(shape[:axis])
+    lines = values.reshape(outer, n, -1)
+    m = 2 * n - 1
+    out = np.empty((outer, BEFORE + m + AFTER, lines.shape[2]), dtype)
+    # parts that stay in a core's cache: of all lines along z, or whole planes or rows of the others
+    count = outer if axis else lines.shape[2]
+    many = max(1, _SOME * count // max(1, out.size))
+
+    def work(start: int) -> None:
+        some = slice(start, start + many)
+        part = (some,) if axis else (slice(None), slice(None), some)
+        target = out[part]
+        found = _filtered(_halved(lines[part].astype(np.float64)))
+        target[:, BEFORE : BEFORE + m] = found
+        target[:, :BEFORE] = found[:, :1]
+        target[:, BEFORE + m :] = found[:, -1:]
+
+    in_threads(work, range(0, count, many))
+    return out.reshape(*shape[:axis], -1, *shape[axis + 1 :])
 
 
 def _halved(values: Array) -> Array:
-    """Values at every half voxel of the first axis."""
-    n = len(values)
+    """Values at every half voxel of the middle axis."""
+    outer, n, inner = values.shape
     padded = _extended(values, len(HALFWAY) - 1)
-    out = np.empty((2 * n - 1, *values.shape[1:]))
-    out[::2] = values
-    total = np.zeros((n - 1, *values.shape[1:]))
+    out = np.empty((outer, 2 * n - 1, inner))
+    out[:, ::2] = values
+    total = np.zeros((outer, n - 1, inner))
     pair = np.empty_like(total)
     for j, tap in enumerate(HALFWAY):
-        below = len(HALFWAY) - 1 - j
-        np.add(padded[below : below + n - 1], padded[below + 2 * j + 1 : below + 2 * j + n], out=pair)
+        low = len(HALFWAY) - 1 - j
+        high = low + 2 * j + 1
+        np.add(padded[:, low : low + n - 1], padded[:, high : high + n - 1], out=pair)
         pair *= tap
         total += pair
-    out[1::2] = rounded(total)
+    out[:, 1::2] = rounded(total)
     return out
 
 
 def _filtered(values: Array) -> Array:
-    """Spline coefficients of values along the first axis."""
-    n = len(values)
+    """Spline coefficients of values along the middle axis."""
+    n = values.shape[1]
     first, *side = filter_taps()
     padded = _extended(values, len(side))
     total = first * values
     pair = np.empty_like(total)
     for j, tap in enumerate(side, start=1):
-        np.add(padded[len(side) - j : len(side) - j + n], padded[len(side) + j : len(side) + j + n], out=pair)
+        low, high = len(side) - j, len(side) + j
+        np.add(padded[:, low : low + n], padded[:, high : high + n], out=pair)
         pair *= tap
         total += pair
     return rounded(total)
 
 
 def _extended(values: Array, by: int) -> Array:
-    """More of the first axis at both ends, of the last value there."""
-    return np.concatenate([np.repeat(values[:1], by, axis=0), values, np.repeat(values[-1:], by, axis=0)])
+    """More of the middle axis at both ends, of the last value there."""
+    return np.concatenate(
+        [np.repeat(values[:, :1], by, axis=1), values, np.repeat(values[:, -1:], by, axis=1)], axis=1
+    )
