@@ -14,7 +14,7 @@ from test_symmetry_expansion import AMPLITUDE, field_of, grid, symmetric_density
 from test_symmetry_images import positions
 
 from inrcodec.core.symmetry.asymmetric_unit import average, find_unit
-from inrcodec.core.symmetry.expansion import Spans, expand
+from inrcodec.core.symmetry.expansion import Expansion, Spans
 from inrcodec.core.symmetry.groups import UNIT
 from inrcodec.core.symmetry.images import Images
 from inrcodec.core.symmetry.splines import POSITION_BITS
@@ -133,7 +133,7 @@ def test_exact_copies_come_back(symbol: str, direction: Any) -> None:
     spans, care = find_unit(images, np.ones(shape, bool))
     mean, held = average(images, volume, spans, care)
     np.testing.assert_array_equal(held, care)
-    back = expand(images, spans, field_of(spans, np.rint(mean)), whole(shape))
+    back = Expansion(images, spans, field_of(spans, np.rint(mean))).region(whole(shape))
     assert np.abs(back - volume).max() <= 1
     order = images.symmetry.group.order
     assert care.sum() < (1 / order + 0.1) * volume.size  # one of so many copies, and voxels on its faces
