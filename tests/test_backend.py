@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 
 from inrcodec.core import backend as backends
-from inrcodec.core.backend import NUMPY, get_backend
+from inrcodec.core.backend import NUMPY, get_backend, in_threads
 
 DEVICES = ["numpy", pytest.param("cpu", marks=pytest.mark.needs_torch)]
 
@@ -74,3 +75,26 @@ def test_torch_is_imported_only_when_asked_for() -> None:
         "get_backend('numpy'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_parts_of_a_part_stay_in_its_thread() -> None:
+    done: list[tuple[int, int]] = []
+    inner: list[bool] = []
+
+    def work(item: int) -> None:
+        own = threading.get_ident()
+        in_threads(lambda part: inner.append(threading.get_ident() == own), range(3))
+        done.append((item, own))
+
+    in_threads(work, range(5))
+    assert sorted(item for item, _ in done) == list(range(5))
+    assert threading.get_ident() not in {thread for _, thread in done}
+    assert inner == [True] * 15
+
+
+def test_errors_of_parts_come_out() -> None:
+    def work(item: int) -> None:
+        in_threads(lambda part: 1 // part, [1, 0])
+
+    with pytest.raises(ZeroDivisionError):
+        in_threads(work, [0])

@@ -110,9 +110,19 @@ class _OneThread:
 one_blas_thread = _OneThread().__call__
 
 
+_thread = threading.local()
+
+
 def in_threads(work: Callable[[int], None], items: Iterable[int]) -> None:
-    """Do independent parts of a work, whose time is NumPy's, on all cores."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    """Do independent parts of a work, whose time is NumPy's, on all cores; one after the other inside a part
+    of such a work, where the cores are taken."""
+    if getattr(_thread, "taken", False):
+        for item in items:
+            work(item)
+        return
+    with ThreadPoolExecutor(
+        os.cpu_count() or 1, initializer=setattr, initargs=(_thread, "taken", True)
+    ) as pool:
         list(pool.map(work, items))
 
 

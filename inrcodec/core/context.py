@@ -168,7 +168,7 @@ class ContextState:
     Attributes:
         logs: (padded bands, batch, blocks + 1) int16 log magnitudes; 0 where unknown or zero, and in the last
             column, which stands for blocks that do not exist.
-        neighbours: the same of the mean over the six neighbouring blocks.
+        neighbours: (padded bands, batch, blocks) the same of the mean over the six neighbouring blocks.
     """
 
     def __init__(self, backend: Backend, layout: Layout, envelope: Array) -> None:
@@ -176,9 +176,9 @@ class ContextState:
         self.backend = backend
         self.layout = layout
         batch = envelope.shape[0]
-        shape = (layout.padded_bands, batch, layout.blocks + 1)
-        self.logs = backend.asarray(np.zeros(shape, np.int16))
-        self.neighbours = backend.asarray(np.zeros(shape, np.int16))
+        rows = (layout.padded_bands, batch)
+        self.logs = backend.asarray(np.zeros((*rows, layout.blocks + 1), np.int16))
+        self.neighbours = backend.asarray(np.zeros((*rows, layout.blocks), np.int16))
         self._table = backend.asarray(log_magnitudes())
         self._padded = backend.asarray(layout.padded)
         self._beside = backend.asarray(layout.neighbours)
