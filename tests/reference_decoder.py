@@ -668,7 +668,7 @@ def decode(
     assert struct.unpack("<I", payload[-4:])[0] == zlib.crc32(payload[:-4])
     magic, version, field, code, axes = cursor.unpack("3s4B")
     assert magic == b"INR"
-    assert version == 3
+    assert version == 4
     dtype = np.dtype((">" if code & 128 else "<") + DTYPES[code & 63])
     if axes & 15:
         cursor.unpack("d")

@@ -149,7 +149,7 @@ class Group:
 
 
 HALFWAY = (10287, -3052, 1429, -668, 270, -74)
-SPLINE = (28378, -7604, 2037, -546, 146, -39, 11, -3, 1)
+SPLINE = (23168, -3975, 682, -117, 20, -3, 1)
 
 
 def spline_coefficients(values: np.ndarray, axis: int) -> np.ndarray:
@@ -168,7 +168,7 @@ def spline_coefficients(values: np.ndarray, axis: int) -> np.ndarray:
     out = []
     for i in range(2 * n - 1):
         total = SPLINE[0] * h[i]
-        for j in range(1, 9):
+        for j in range(1, len(SPLINE)):
             total = total + SPLINE[j] * (at(h, i - j) + at(h, i + j))
         out.append(np.rint(total / 2**14))
     return np.moveaxis(np.array(out), 0, axis)
@@ -177,10 +177,10 @@ def spline_coefficients(values: np.ndarray, axis: int) -> np.ndarray:
 @cache
 def spline_weights(t: int) -> tuple[int, ...]:
     def share(a: int) -> int:
-        return (2**15 * a + 6 * 2**30) // (12 * 2**30)
+        return (2**15 * a + 2 * 2**20) // (4 * 2**20)
 
-    first, second, last = share((1024 - t) ** 3), share(4 * 2**30 - 6 * 1024 * t * t + 3 * t**3), share(t**3)
-    return first, second, 2**14 - first - second - last, last
+    first, last = share((1024 - t) ** 2), share(t**2)
+    return first, 2**14 - first - last, last
 
 
 def value_at(coefficients: np.ndarray, position: list[int], interpolated: tuple[bool, ...]) -> float:
@@ -189,8 +189,8 @@ def value_at(coefficients: np.ndarray, position: list[int], interpolated: tuple[
         if not between:
             coefficients = coefficients[p // 1024]
             continue
-        i, t = divmod(2 * p, 1024)
-        taps = np.clip(np.arange(i - 1, i + 3), 0, len(coefficients) - 1)
+        i, t = divmod(2 * p + 512, 1024)
+        taps = np.clip(np.arange(i - 1, i + 2), 0, len(coefficients) - 1)
         total = sum(w * coefficients[k] for w, k in zip(spline_weights(t), taps, strict=True))
         coefficients = np.rint(total / 2**14)
     return float(coefficients)

@@ -1,4 +1,4 @@
-"""Writes the golden containers in ``packs``: ``python tests/golden/make_packs.py``.
+"""Writes the golden containers in ``packs``: ``PYTHONPATH=tests python tests/golden/make_packs.py``.
 
 Each is a file of ``inrcodec pack`` (``NAME.inr``) with the SHA-256 of each map's decoded voxels, in the
 container's order (``NAME.sha256``). As for the payloads beside this file: made anew with a format's version

@@ -1,4 +1,4 @@
-"""A box of field values seen at any position: exact at its voxels, by cubic splines between them."""
+"""A box of field values seen at any position: exact at its voxels, by quadratic splines between them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from inrcodec.core.backend import in_threads
 from inrcodec.core.symmetry.splines import (
-    BEFORE,
+    BEYOND,
     POSITION_BITS,
     REACH,
     TAPS,
@@ -44,7 +44,7 @@ def spans_needed(low: Array, high: Array, field: tuple[Span, Span, Span], axes: 
         first, last = int(low[axis]) >> POSITION_BITS, -(-int(high[axis]) >> POSITION_BITS)
         if first >= stop or last < start:
             return None
-        reach = REACH + TAPS // 2 if axis in axes else 0
+        reach = REACH + BEYOND if axis in axes else 0
         out.append((max(start, first - reach), min(stop, last + 1 + reach)))
     return out[0], out[1], out[2]
 
@@ -85,8 +85,9 @@ class Sampler:
         offset = position - (self.origin[axis] << POSITION_BITS)
         if axis not in self.axes:
             return [offset >> POSITION_BITS], None
-        offset = 2 * offset  # coefficients lie at every half voxel
-        first = (offset >> POSITION_BITS) - 1 + BEFORE
+        # coefficients lie at every half voxel, and the nearest one is in the middle
+        offset = 2 * offset + 2 ** (POSITION_BITS - 1)
+        first = (offset >> POSITION_BITS) - 1 + BEYOND
         table = weights()[offset & (2**POSITION_BITS - 1)]
         return [first + j for j in range(TAPS)], [np.ascontiguousarray(table[:, j]) for j in range(TAPS)]
 
