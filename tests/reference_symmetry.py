@@ -176,10 +176,7 @@ def spline_coefficients(values: np.ndarray, axis: int) -> np.ndarray:
 
 @cache
 def spline_weights(t: int) -> tuple[int, ...]:
-    def share(a: int) -> int:
-        return (2**15 * a + 2 * 2**20) // (4 * 2**20)
-
-    first, last = share((1024 - t) ** 2), share(t**2)
+    first, last = ((1024 - t) ** 2 + 64) >> 7, (t**2 + 64) >> 7
     return first, 2**14 - first - last, last
 
 

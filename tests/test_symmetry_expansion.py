@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from symmetric_payloads import CASES, EXACT, Shape, place, turn, whole_field
 
-from inrcodec.core.symmetry.expansion import Expansion, Spans, distinct
+from inrcodec.core.symmetry.expansion import Distinct, Expansion, Spans
 from inrcodec.core.symmetry.groups import RISE_UNIT, UNIT, Helix, Symmetry
 from inrcodec.core.symmetry.images import Images
 from inrcodec.core.symmetry.splines import POSITION_BITS
@@ -190,12 +190,15 @@ def test_distinct_voxels(
     turned = (0, 0, UNIT, 0, UNIT, 0, -UNIT, 0, 0) if symbol == "C2" else None
     images = Images(place(symbol, (14, 14, 14), orientation=turned), (6, 3, 1), radius)
     d, h, w = (slice(a, a + n) for a, n in zip(corner, size, strict=True))
-    voxels, table = distinct(images, (d, h, w))
+    unit = Distinct.of(images, (d, h, w))
     z, y, x = images.on_lattice(*np.ix_(*(np.arange(s.start, s.stop) for s in (d, h, w))))
     expected = np.stack(np.broadcast_arrays(z, y, x))
     square = (((grid(tuple((s.start, s.stop) for s in (d, h, w))) - 7) ** 2).sum(axis=0)).astype(int)
     near = np.ones(size, bool) if radius is None else square <= radius**2
-    found = np.stack(voxels)
+    found = np.stack(unit.voxels())
+    assert unit.count == found.shape[1]
+    held = unit.numbers[unit.held]
+    np.testing.assert_array_equal(held, np.arange(unit.count))
     np.testing.assert_array_equal(found, np.unique(expected[:, near], axis=1))  # each once, in C order
-    np.testing.assert_array_equal(table[~near], found.shape[1])
-    np.testing.assert_array_equal(found[:, table[near]], expected[:, near])
+    np.testing.assert_array_equal(unit.table[~near], found.shape[1])
+    np.testing.assert_array_equal(found[:, unit.table[near]], expected[:, near])

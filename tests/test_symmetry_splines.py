@@ -72,15 +72,15 @@ def test_taps_are_those_of_the_document() -> None:
 
 def test_weights_are_those_of_a_quadratic_spline() -> None:
     table = weights()
-    assert table.shape == (ONE, 3)
+    assert table.shape == (3, ONE)
     assert not table.flags.writeable
-    np.testing.assert_array_equal(table.sum(axis=1), 2**WEIGHT_BITS)
+    np.testing.assert_array_equal(table.sum(axis=0), 2**WEIGHT_BITS)
     assert table.min() >= 0
     t = np.arange(ONE) / ONE
-    spline = np.column_stack([(1 - t) ** 2 / 2, 0.75 - (t - 0.5) ** 2, t**2 / 2])
-    furthest = np.abs(table - 2**WEIGHT_BITS * spline).max(axis=0)
+    spline = np.stack([(1 - t) ** 2 / 2, 0.75 - (t - 0.5) ** 2, t**2 / 2])
+    furthest = np.abs(table - 2**WEIGHT_BITS * spline).max(axis=1)
     assert (furthest <= [0.501, 1.001, 0.501]).all()
-    np.testing.assert_array_equal(table[[0, ONE // 2]], [[8192, 8192, 0], [2048, 12288, 2048]])
+    np.testing.assert_array_equal(table[:, [0, ONE // 2]], [[8192, 2048], [8192, 12288], [0, 2048]])
 
 
 @settings(derandomize=True, deadline=None, max_examples=150)

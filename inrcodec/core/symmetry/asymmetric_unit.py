@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core.symmetry.expansion import Spans, distinct
+from inrcodec.core.symmetry.expansion import Distinct, Spans
 from inrcodec.core.symmetry.groups import Helix
 from inrcodec.core.symmetry.images import RISE_FINER, Images
 from inrcodec.core.symmetry.rotations import UNIT, turned
@@ -81,13 +81,13 @@ def _positions(images: Images, represented: Array) -> tuple[Array, Array, Array]
             raise ValueError("no represented voxel has an image")
         z, y, x = (np.concatenate(a) for a in zip(*found, strict=True))
         return z, y, x
-    (z, y, x), table = distinct(images, whole)
-    held = np.zeros(len(z) + 1, bool)
-    held[table[represented]] = True
+    unit = Distinct.of(images, whole)
+    held = np.zeros(unit.count + 1, bool)
+    held[unit.table[represented]] = True
     held = held[:-1]
     if not held.any():
         raise ValueError("no represented voxel has an image")
-    z, y, x = z[held], y[held], x[held]
+    z, y, x = (a[held] for a in unit.voxels())
     if images.axes:
         return images.between(z, y, x)
     return z << POSITION_BITS, y << POSITION_BITS, x << POSITION_BITS

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -13,6 +14,8 @@ from inrcodec.core.backend import in_threads
 from inrcodec.core.symmetry.images import Box, Images
 from inrcodec.core.symmetry.sampling import Sampler, Span, spans_needed
 from inrcodec.core.symmetry.splines import POSITION_BITS
+
+_TILE = (32, 32, 64)  # voxels: images lie close together, and threads seldom wait for each other
 
 Array = np.ndarray[Any, Any]
 Spans = tuple[Span, Span, Span]
@@ -48,44 +51,67 @@ class Expansion:
         parts = list(self.images.columns(region))
         depth, height, width = (s.stop - s.start for s in region)
         out = np.zeros((depth, height * width))
-        if parts:
-            low = np.min([[p.z.min(), p.y.min(), p.x.min()] for p in parts], axis=0)
-            high = np.max([[p.z.max(), p.y.max(), p.x.max()] for p in parts], axis=0)
-            sampler = self._sampler(low, high)
-            if sampler is not None:
-                for part in parts:
-                    out[np.ix_(part.planes, part.columns)] = sampler.columns(part.z, part.y, part.x)
+        sampler = self._sampler((part.z, part.y, part.x) for part in parts)
+        if sampler is not None:
+            for part in parts:
+                out[np.ix_(part.planes, part.columns)] = sampler.columns(part.z, part.y, part.x)
         return out.reshape(depth, height, width)
 
     def _general(self, region: Box) -> Array:
-        if len(self.images.lattice) > 1:
-            voxels, table = distinct(self.images, region)
-            sampled = np.zeros(len(voxels[0]) + 1)
-            self._sample(voxels, sampled[:-1])
-            return np.take(sampled, table)
-        voxels, inside = within(self.images, region)
-        out = np.zeros(inside.shape)
-        out[inside] = self._sample(voxels, np.zeros(len(voxels[0])))
-        return out
+        if len(self.images.lattice) == 1:
+            inside = ball(self.images, region)
+            out = np.zeros(inside.shape)
+            self._sample([s.start for s in region], inside, out)
+            return out
+        unit = Distinct.of(self.images, region)
+        sampled = np.zeros(unit.count + 1)
+        self._sample(unit.corner, unit.held, sampled, unit.numbers)
+        return np.take(sampled, unit.table)
 
-    def _sample(self, voxels: tuple[Array, Array, Array], out: Array) -> Array:
-        """Values at the images of voxels, which lie where no lattice operation takes them further."""
-        if voxels[0].size:
+    def _sample(self, corner: list[int], held: Array, out: Array, numbers: Array | None = None) -> None:
+        """Values at the images of voxels, which lie where no lattice operation takes them further.
+
+        Args:
+            corner: (3,) the first voxel of a box.
+            held: mask of the box's voxels that are wanted.
+            out: for their values: the box, or where ``numbers`` (of the box) says.
+        """
+        tiles = [tile for tile in _tiles(held.shape) if held[tile].any()]
+
+        def positions(tile: Box) -> tuple[Array, Array, Array]:
+            z, y, x = (
+                a + (s.start + c) for a, s, c in zip(np.nonzero(held[tile]), tile, corner, strict=True)
+            )
             if self.images.axes:
-                z, y, x = self.images.between(*voxels)
-            else:
-                z, y, x = (a << POSITION_BITS for a in voxels)
-            low, high = (np.array([f(a) for a in (z, y, x)]) for f in (np.min, np.max))
-            sampler = self._sampler(low, high)
-            if sampler is not None:
-                out[:] = sampler.points(z, y, x)
-        return out
+                return self.images.between(z, y, x)
+            return z << POSITION_BITS, y << POSITION_BITS, x << POSITION_BITS
 
-    def _sampler(self, low: Array, high: Array) -> Sampler | None:
-        """Of positions between two corners; None where the field has none of them."""
+        sampler = self._held or self._sampler(map(positions, tiles))
+        if sampler is None:
+            return
+        sampler.prepare()
+
+        def sample(i: int) -> None:
+            own = held[tiles[i]]
+            values = sampler.points(*positions(tiles[i]))
+            if numbers is None:
+                out[tiles[i]][own] = values
+            else:
+                out[numbers[tiles[i]][own]] = values
+
+        in_threads(sample, range(len(tiles)))
+
+    def _sampler(self, positions: Iterable[tuple[Array, Array, Array]]) -> Sampler | None:
+        """Of positions; None where the field has none of them."""
         if self._held is not None:
             return self._held
-        spans = spans_needed(low, high, self.field, self.images.axes)
+        ends = [[(int(a.min()), int(a.max())) for a in part] for part in positions]
+        if not ends:
+            return None
+        bounds = np.array(ends)
+        spans = spans_needed(
+            bounds[..., 0].min(axis=0), bounds[..., 1].max(axis=0), self.field, self.images.axes
+        )
         return None if spans is None else self._sampler_of(spans)
 
     def _sampler_of(self, spans: Spans) -> Sampler:
@@ -93,51 +119,71 @@ class Expansion:
         return Sampler(self.values(spans), (z, y, x), self.field, self.images.axes)
 
 
-def within(images: Images, region: Box) -> tuple[tuple[Array, Array, Array], Array]:
-    """Indices z, y, x of a region's voxels that have images, and where they are in it: (d, h, w) bool."""
+def _tiles(shape: tuple[int, ...]) -> list[Box]:
+    """A box in small ones, whose images lie close together."""
+    starts = product(*(range(0, n, size) for n, size in zip(shape, _TILE, strict=True)))
+    return [(slice(z, z + _TILE[0]), slice(y, y + _TILE[1]), slice(x, x + _TILE[2])) for z, y, x in starts]
+
+
+def ball(images: Images, region: Box) -> Array:
+    """(d, h, w) which of a region's voxels have images."""
     z, y, x = (
         (np.arange(s.start, s.stop, dtype=np.int64) * 2**POSITION_BITS - c) ** 2
         for s, c in zip(region, images.symmetry.centre, strict=True)
     )
-    inside = images.inside(z[:, None, None] + y[:, None] + x)
-    at = [(a + s.start).astype(np.int32) for a, s in zip(np.nonzero(inside), region, strict=True)]
-    return (at[0], at[1], at[2]), inside
+    return np.stack([images.inside(plane + y[:, None] + x) for plane in z])
 
 
-def distinct(images: Images, region: Box) -> tuple[tuple[Array, Array, Array], Array]:
+@dataclass(eq=False)
+class Distinct:
     """Voxels that lattice operations take a region's to, each once.
 
-    Returns:
-        Their indices z, y, x, and for each voxel of the region the number of its own in them; one beyond the
-        last for voxels without an image.
+    Attributes:
+        corner: (3,) the first voxel of a box that holds them.
+        held: mask of them in the box.
+        numbers: (the box) their numbers in C order.
+        count: how many there are.
+        table: (the region) the number of each voxel's own; ``count`` where a voxel has no image.
     """
-    ranges = [np.arange(s.start, s.stop, dtype=np.int64) for s in region]
-    spans = images.lattice_spans(region)
-    low, shape = [a for a, _ in spans], [b - a for a, b in spans]
-    held = np.zeros(prod(shape), bool)
-    table = np.full([len(r) for r in ranges], -1, np.int32)
-    squares = [(r * 2**POSITION_BITS - c) ** 2 for r, c in zip(ranges, images.symmetry.centre, strict=True)]
 
-    def number(plane: int) -> None:
-        near = [np.flatnonzero(images.inside(squares[0][plane] + s)) for s in squares[1:]]
-        if not all(n.size for n in near):
-            return
-        rows, columns = (slice(int(n[0]), int(n[-1]) + 1) for n in near)
-        _, y, x = np.ix_(ranges[0][:1], ranges[1][rows], ranges[2][columns])
-        at_z, at_y, at_x = images.on_lattice(ranges[0][plane].reshape(1, 1, 1), y, x)
-        own = (((at_z - low[0]) * shape[1] + at_y - low[1]) * shape[2] + at_x - low[2])[0]
-        inside = images.inside(squares[0][plane] + squares[1][rows, None] + squares[2][columns])
-        held[own[inside]] = True
-        table[plane, rows, columns] = np.where(inside, own, -1)
+    corner: list[int]
+    held: Array
+    numbers: Array
+    count: int
+    table: Array
 
-    in_threads(number, range(len(table)))
-    wanted = np.flatnonzero(held)
-    rank = np.full(len(held) + 1, len(wanted), np.int32)  # the last one is that of -1
-    rank[wanted] = np.arange(len(wanted), dtype=np.int32)
+    @classmethod
+    def of(cls, images: Images, region: Box) -> Distinct:
+        ranges = [np.arange(s.start, s.stop, dtype=np.int64) for s in region]
+        spans = images.lattice_spans(region)
+        low, shape = [a for a, _ in spans], [b - a for a, b in spans]
+        held = np.zeros(prod(shape), bool)
+        table = np.full([len(r) for r in ranges], -1, np.int32)
+        inside = ball(images, region)
 
-    def rename(plane: int) -> None:
-        table[plane] = rank[table[plane]]
+        def number(plane: int) -> None:
+            near = [np.flatnonzero(inside[plane].any(axis=axis)) for axis in (1, 0)]
+            if not near[0].size:
+                return
+            rows, columns = (slice(int(n[0]), int(n[-1]) + 1) for n in near)
+            _, y, x = np.ix_(ranges[0][:1], ranges[1][rows], ranges[2][columns])
+            at_z, at_y, at_x = images.on_lattice(ranges[0][plane].reshape(1, 1, 1), y, x)
+            own = (((at_z - low[0]) * shape[1] + at_y - low[1]) * shape[2] + at_x - low[2])[0]
+            held[own[inside[plane, rows, columns]]] = True
+            table[plane, rows, columns] = np.where(inside[plane, rows, columns], own, -1)
 
-    in_threads(rename, range(len(table)))
-    at = [a + o for a, o in zip(np.unravel_index(wanted, shape), low, strict=True)]
-    return (at[0], at[1], at[2]), table
+        in_threads(number, range(len(table)))
+        wanted = np.flatnonzero(held)
+        numbers = np.full(len(held) + 1, len(wanted), np.int32)  # the last one is that of -1
+        numbers[wanted] = np.arange(len(wanted), dtype=np.int32)
+
+        def rename(plane: int) -> None:
+            table[plane] = numbers[table[plane]]
+
+        in_threads(rename, range(len(table)))
+        return cls(low, held.reshape(shape), numbers[:-1].reshape(shape), len(wanted), table)
+
+    def voxels(self) -> tuple[Array, Array, Array]:
+        """Their indices z, y, x in the volume, in C order."""
+        z, y, x = (a + low for a, low in zip(np.nonzero(self.held), self.corner, strict=True))
+        return z, y, x

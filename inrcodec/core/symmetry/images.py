@@ -21,7 +21,10 @@ from inrcodec.core.symmetry.splines import POSITION_BITS
 
 _ONE = 2**POSITION_BITS
 RISE_FINER = RISE_UNIT // _ONE  # units of a rise in one of a position
-_POINTS = 2**15  # placed at once: they stay in a core's cache
+_POINTS = 2**16  # placed at once: they stay in a core's cache
+_DOUBT = (
+    2.0**20
+)  # far above float64's errors of products with a direction, far below what a voxel adds to one
 _SHORT = 2**22  # offsets below it, times a direction of at most 127 an axis, fit 31 bits
 
 Array = np.ndarray[Any, Any]
@@ -194,6 +197,7 @@ class Images:
         """Positions (int32) of the images, furthest in the direction, of voxels (flat arrays of indices)."""
         out = [np.empty(len(z), np.int32) for _ in range(3)]
         toward = np.array(self.direction, np.int64) @ self.operations  # (order, 3)
+        every = np.ascontiguousarray(np.moveaxis(self.operations, 0, 2))
 
         def place(start: int) -> None:
             some = slice(start, start + _POINTS)
@@ -201,18 +205,30 @@ class Images:
                 a[some].astype(np.int64) * _ONE - c
                 for a, c in zip((z, y, x), self.symmetry.centre, strict=True)
             ]
-            furthest = _dot(toward[0], offsets)
-            which = np.zeros(len(furthest), np.uint8)
-            for i, direction in enumerate(toward[1:], start=1):
-                score = _dot(direction, offsets)
-                np.copyto(which, i, where=score > furthest)
-                np.maximum(furthest, score, out=furthest)
-            for axis, centre in enumerate(self.symmetry.centre):
-                rows = self.operations[:, axis]
-                out[axis][some] = turned([rows[which, a] for a in range(3)], offsets) + centre
+            near = _contenders(toward, offsets)
+            if len(near) == 1:
+                matrix = self.operations[near[0]]
+            else:
+                furthest = _dot(toward[near[0]], offsets)
+                which = np.full(len(furthest), near[0], np.uint8)
+                for i in near[1:]:
+                    score = _dot(toward[i], offsets)
+                    np.copyto(which, i, where=score > furthest)
+                    np.maximum(furthest, score, out=furthest)
+                matrix = [[np.take(entries, which) for entries in row] for row in every]
+            for target, row, centre in zip(out, matrix, self.symmetry.centre, strict=True):
+                target[some] = turned(row, offsets) + centre
 
         in_threads(place, range(0, len(z), _POINTS))
         return out[0], out[1], out[2]
+
+
+def _contenders(toward: Array, offsets: list[Array]) -> list[int]:
+    """Directions (n, 3), in their order, in which some offset may have a larger product than in all others."""
+    low, high = (np.array([float(f(a)) for a in offsets]) for f in (np.min, np.max))
+    middle, half = (low + high) / 2, (high - low) / 2
+    beyond = (toward - toward[np.argmax(toward @ middle)]).astype(np.float64)
+    return np.flatnonzero(beyond @ middle + np.abs(beyond) @ half >= -_DOUBT).tolist()
 
 
 def _dot(direction: Array, offsets: list[Array]) -> Array:

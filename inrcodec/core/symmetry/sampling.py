@@ -22,7 +22,7 @@ from inrcodec.core.symmetry.splines import (
 
 _COLUMNS = 2**12  # sampled at once: what is added up stays in a core's cache
 _PLANES = 32  # likewise
-_POINTS = 2**13
+_POINTS = 2**16  # likewise; fewer and the interpreter hands over between threads more than it works
 
 Array = np.ndarray[Any, Any]
 Span = tuple[int, int]
@@ -88,8 +88,8 @@ class Sampler:
         # coefficients lie at every half voxel, and the nearest one is in the middle
         offset = 2 * offset + 2 ** (POSITION_BITS - 1)
         first = (offset >> POSITION_BITS) - 1 + BEYOND
-        table = weights()[offset & (2**POSITION_BITS - 1)]
-        return [first + j for j in range(TAPS)], [np.ascontiguousarray(table[:, j]) for j in range(TAPS)]
+        within = offset & (2**POSITION_BITS - 1)
+        return [first + j for j in range(TAPS)], [np.take(row, within) for row in weights()]
 
     @cached_property
     def coefficients(self) -> Array:
@@ -134,22 +134,30 @@ class Sampler:
             out[rows] = self.values[at[0], at[1], at[2]]
             return out
         assert self.axes == (0, 1, 2)
-        shorter = self._shorter
+        self.prepare()
 
         def sample(start: int) -> None:
             some = rows[start : start + _POINTS]
-            out[some] = self._between(shorter, z[some], y[some], x[some])
+            out[some] = self._between(z[some], y[some], x[some])
 
+        if len(rows) == len(z) <= _POINTS:
+            return self._between(z, y, x)
         in_threads(sample, range(0, len(rows), _POINTS))
         return out
+
+    def prepare(self) -> None:
+        """Work out now, not in every thread, what all points share."""
+        if self.axes:
+            self._shorter  # noqa: B018
 
     @cached_property
     def _shorter(self) -> Array:
         """Spline coefficients of all values in the smallest type that holds them."""
         return coefficients(self.values, self.axes, shortest(self.values))
 
-    def _between(self, known: Array, z: Array, y: Array, x: Array) -> Array:
+    def _between(self, z: Array, y: Array, x: Array) -> Array:
         """Values at positions inside the field, from coefficients along all axes."""
+        known = self._shorter
         height, width = known.shape[1:]
         flat = known.reshape(-1)
         first, tables = np.zeros(len(z), np.int64), []
@@ -160,19 +168,17 @@ class Sampler:
             first *= row
             tables.append(table)
         wz, wy, wx = tables
-        taken = np.empty(len(z), known.dtype)
-        product, inner, middle = np.empty(len(z)), np.empty(len(z)), np.empty(len(z))
-        out = np.zeros(len(z))
+        lines = first + np.arange(TAPS)[:, None] * (height * width)
+        weight = np.stack(wz)
+        taken, product = np.empty(lines.shape, known.dtype), np.empty(lines.shape)
+        inner, middle, out = np.empty(len(z)), np.empty(len(z)), np.zeros(len(z))
         for c in range(TAPS):
             middle[:] = 0
             for b in range(TAPS):
-                inner[:] = 0
-                for a in range(TAPS):
-                    # the index is inside: clipping is only faster than checking
-                    np.take(flat[(a * height + b) * width + c :], first, out=taken, mode="clip")
-                    np.multiply(taken, wz[a], out=product)
-                    inner += product
-                rounded(inner)
+                # the index is inside: clipping is only faster than checking
+                np.take(flat[b * width + c :], lines, out=taken, mode="clip")
+                np.multiply(taken, weight, out=product)
+                rounded(np.add.reduce(product, axis=0, out=inner))
                 inner *= wy[b]
                 middle += inner
             rounded(middle)

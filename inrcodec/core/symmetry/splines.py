@@ -56,13 +56,15 @@ def filter_taps() -> tuple[int, ...]:
 
 @cache
 def weights() -> Array:
-    """(2**POSITION_BITS, TAPS) weights of the coefficients around a position, by how far it lies beyond the
+    """(TAPS, 2**POSITION_BITS) weights of the coefficients around a position, by how far it lies beyond the
     point halfway between the first two of them."""
     one = 2**POSITION_BITS
     t = np.arange(one, dtype=np.int64)
-    unit = 2 * one**2  # twice the weights are in units of 1 / one**2
-    first, last = ((w * 2**WEIGHT_BITS * 2 + unit) // (2 * unit) for w in ((one - t) ** 2, t**2))
-    out = np.column_stack([first, 2**WEIGHT_BITS - first - last, last]).astype(np.float64)
+    finer = (
+        2 * POSITION_BITS + 1 - WEIGHT_BITS
+    )  # bits of squares below those of weights, which are half of them
+    first, last = ((square + 2 ** (finer - 1)) >> finer for square in ((one - t) ** 2, t**2))
+    out = np.stack([first, 2**WEIGHT_BITS - first - last, last]).astype(np.float64)
     out.setflags(write=False)
     return out
 
