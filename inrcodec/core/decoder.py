@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,12 +15,11 @@ from inrcodec.core.casting import to_dtype
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.field_section import Box, FieldSection
 from inrcodec.core.fields.local_fourier import synthesise_exact
-from inrcodec.core.latent_coding import decode_latents, dequantise
+from inrcodec.core.latent_coding import decode_latents, dequantiser
 from inrcodec.core.mlp import chunks as mlp_chunks
 from inrcodec.core.payload import Field, Payload, PayloadError, Section
 from inrcodec.core.prepare import as_volume_shape
 from inrcodec.core.prior import prior
-from inrcodec.core.shells import scale_exact
 from inrcodec.core.symmetry.field import SymmetricField
 from inrcodec.core.volume import VolumeModel
 
@@ -193,54 +192,56 @@ def reconstruct(
     size = tuple(s.stop - s.start for s in wanted)
     background = np.array(0.0 if section.background is None else section.background)
     out = np.full(size, to_dtype(background, payload.dtype), payload.dtype)
-    inner = tuple(
+    d, h, w = (
         slice(max(b.start, w.start), min(b.stop, w.stop)) for b, w in zip(section.box, wanted, strict=True)
     )
+    inner = (d, h, w)
     if all(s.start < s.stop for s in inner):
-        box = tuple(
-            slice(s.start - b.start, s.stop - b.start) for s, b in zip(inner, section.box, strict=True)
-        )
-        values = dequantise(latents, section.offsets)
-        if section.shells is not None:
-            values = scale_exact(values, section.shells.multipliers(section.layout)[section.active])
+        box = _moved(inner, section.box, -1)
         bands = section.active
+        dequantised: Callable[[Array], Array] | None
+        dequantised = dequantiser(section.offsets, section.shells, section.layout, bands)
         if predicted is not None:
-            values, bands = prediction.added(values, bands, predicted)
+            latents, bands = prediction.added(dequantised(latents), bands, predicted)
+            dequantised = None
         field_shape = tuple(s.stop - s.start for s in section.box)
         occupied = _occupied(payload, field_shape)
         corrected = None
         if Section.CORRECTIONS in payload.sections:
             corrected = _corrections(payload, field_shape, occupied)
-        parts = list(_slabs((box[0], box[1], box[2])))
+        parts = list(_slabs(box))
         if symmetric is not None and len(parts) > 1:
             symmetric.hold(backend)
-        for part in parts:
-            units: Any = None
-            if symmetric is not None:
-                d, h, w = (
-                    slice(s.start + b.start, s.stop + b.start) for s, b in zip(part, section.box, strict=True)
-                )
-                units = backend.asarray(symmetric.units(backend, (d, h, w)))
-            if len(bands) or units is None:
-                own = synthesise_exact(backend, values, bands, section.layout, part)
-                units = own if units is None else units + own
+
+        def densities(part: Box) -> Array:
+            if symmetric is None:
+                units = synthesise_exact(backend, latents, bands, section.layout, part, dequantised)
+            else:
+                units = backend.asarray(symmetric.units(backend, _moved(part, section.box)))
+                if len(bands):
+                    units += synthesise_exact(backend, latents, bands, section.layout, part, dequantised)
             units *= section.unit
             units += section.offset
-            density = backend.to_numpy(units)
+            found = backend.to_numpy(units)
             if corrected is not None:
-                density += corrected[part]
-            target = out[
-                tuple(
-                    slice(s.start + b.start - w.start, s.stop + b.start - w.start)
-                    for s, b, w in zip(part, section.box, wanted, strict=True)
-                )
-            ]
-            cast = to_dtype(density, payload.dtype)
-            target[...] = cast if occupied is None else np.where(occupied[part], cast, target)
+                found += corrected[part]
+            return to_dtype(found, payload.dtype)
+
+        for part in parts:
+            target = out[_moved(_moved(part, section.box), wanted, -1)]
+            np.copyto(target, densities(part), where=True if occupied is None else occupied[part])
     if Section.VERBATIM in payload.sections:
         corner = (wanted[0].start, wanted[1].start, wanted[2].start)
         verbatim.decode_into(payload.section(Section.VERBATIM), out, shape, corner)
     return out
+
+
+def _moved(box: Box, other: Box, sign: int = 1) -> Box:
+    """A box whose voxels were counted from the first one of another, or, with -1, are to be."""
+    d, h, w = (
+        slice(s.start + sign * o.start, s.stop + sign * o.start) for s, o in zip(box, other, strict=True)
+    )
+    return d, h, w
 
 
 def _slabs(box: Box) -> Iterator[Box]:

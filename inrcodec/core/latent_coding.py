@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from inrcodec.core.context import ContextNetwork, ContextState
 from inrcodec.core.entropy import SymbolReader, SymbolWriter
 from inrcodec.core.fields.layout import Layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS
+from inrcodec.core.shells import ShellTable, scale_exact
 
 Array = np.ndarray[Any, Any]
 
@@ -66,3 +68,13 @@ def dequantise(latents: Array, offsets: Array) -> Array:
     magnitude = np.abs(latents)
     moved = magnitude.astype(np.float64) * 2**LATENT_BITS + table[np.minimum(magnitude, 3)]
     return np.where(latents < 0, -moved, moved)
+
+
+def dequantiser(
+    offsets: Array, shells: ShellTable | None, layout: Layout, active: Array
+) -> Callable[[Array], Array]:
+    """:func:`dequantise` for latents (active bands, any blocks) of a field, in units of its step."""
+    if shells is None:
+        return lambda latents: dequantise(latents, offsets)
+    multipliers = shells.multipliers(layout)[active]
+    return lambda latents: scale_exact(dequantise(latents, offsets), multipliers)

@@ -7,7 +7,7 @@ decoder. Synthesis multiplies integer latents with integer tables in float64: ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -66,15 +66,18 @@ def synthesise_exact(
     bands: Array,
     layout: Layout,
     box: tuple[slice, slice, slice] | None = None,
+    dequantise: Callable[[Array], Array] | None = None,
 ) -> Any:
-    """Voxels of dequantised latents, exactly, in units of 2**-(TABLE_BITS + LATENT_BITS) steps.
+    """Voxels of latents, exactly, in units of 2**-(TABLE_BITS + LATENT_BITS) steps.
 
     Args:
         backend: where to compute.
-        latents: (active bands, blocks) whole numbers of 2**-LATENT_BITS steps; other bands are zero.
+        latents: (active bands, blocks) whole numbers of 2**-LATENT_BITS steps, or what ``dequantise`` makes
+            them of; other bands are zero.
         bands: (active bands,) their band indices.
         layout: the field's layout.
         box: evaluate only these voxels (steps of 1) and only the blocks that reach them.
+        dequantise: called with those blocks only, (active bands, some blocks); keeps zeros.
 
     Returns:
         Array of the backend, (d, h, w) float64, of whole numbers.
@@ -94,7 +97,9 @@ def synthesise_exact(
         return backend.asarray(np.zeros([s.stop - s.start for s in box]))
     grid = np.zeros((*size, len(held), columns))
     kz, ky, kx = layout.frequency[:, bands]
-    grid[kz, ky, kx] = latents[:, lines[held].ravel()].reshape(-1, len(held), columns)
+    known = latents[:, lines[held].ravel()]
+    known = known if dequantise is None else dequantise(known)
+    grid[kz, ky, kx] = known.reshape(-1, len(held), columns)
     values = backend.asarray(np.ascontiguousarray(grid.transpose(3, 0, 1, 4, 2)))
     values = _along_x(backend, values.reshape(-1, columns, size[2]), layout.axes[2], reach[2], box[2])
     values = values.reshape(len(held), size[0], size[1], -1)

@@ -89,7 +89,6 @@ class Expansion:
         sampler = self._held or self._sampler(map(positions, tiles))
         if sampler is None:
             return
-        sampler.prepare()
 
         def sample(i: int) -> None:
             own = held[tiles[i]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fields.basis import TABLE_BITS
 from inrcodec.core.fields.layout import Layout, get_layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS, synthesise_exact
-from inrcodec.core.latent_coding import decode_latents, dequantise
-from inrcodec.core.shells import ShellTable, scale_exact
+from inrcodec.core.latent_coding import decode_latents, dequantiser
+from inrcodec.core.shells import ShellTable
 from inrcodec.core.symmetry.expansion import Expansion, Spans
 from inrcodec.core.symmetry.images import Box
 from inrcodec.core.symmetry.section import SymmetrySection
@@ -77,14 +76,6 @@ class SymmetricField:
             held if self.shells is None else held & (self.shells.multipliers(self.layout) > 0)
         )
 
-    @cached_property
-    def values(self) -> Array:
-        """(active bands, blocks) float64 whole numbers of 2**-LATENT_BITS steps."""
-        values = dequantise(self.latents, self.section.offsets)
-        if self.shells is None:
-            return values
-        return scale_exact(values, self.shells.multipliers(self.layout)[self.active])
-
     def units(self, backend: Backend, region: Box) -> Array:
         """What the field adds to a region's voxels: (d, h, w) float64 whole numbers, units of synthesis."""
         out = (self._held or self._expansion(backend)).region(region)
@@ -98,10 +89,12 @@ class SymmetricField:
 
     def _expansion(self, backend: Backend) -> Expansion:
         first = [start for start, _ in self.section.field]
+        active = self.active
+        dequantised = dequantiser(self.section.offsets, self.shells, self.layout, active)
 
         def values(spans: Spans) -> Array:
             d, h, w = (slice(a - start, b - start) for (a, b), start in zip(spans, first, strict=True))
-            units = synthesise_exact(backend, self.values, self.active, self.layout, (d, h, w))
+            units = synthesise_exact(backend, self.latents, active, self.layout, (d, h, w), dequantised)
             return np.rint(backend.to_numpy(units) / _FINER)
 
         return Expansion(self.section.images, self.section.field, values)

@@ -22,9 +22,7 @@ from inrcodec.core.symmetry.splines import POSITION_BITS
 _ONE = 2**POSITION_BITS
 RISE_FINER = RISE_UNIT // _ONE  # units of a rise in one of a position
 _POINTS = 2**16  # placed at once: they stay in a core's cache
-_DOUBT = (
-    2.0**20
-)  # far above float64's errors of products with a direction, far below what a voxel adds to one
+_DOUBT = 2.0**20  # far above float64's errors of products with a direction, far below a voxel's part in them
 _SHORT = 2**22  # offsets below it, times a direction of at most 127 an axis, fit 31 bits
 
 Array = np.ndarray[Any, Any]
@@ -224,7 +222,7 @@ class Images:
 
 
 def _contenders(toward: Array, offsets: list[Array]) -> list[int]:
-    """Directions (n, 3), in their order, in which some offset may have a larger product than in all others."""
+    """Which of some directions (n, 3) may be those in which an offset lies furthest, in their order."""
     low, high = (np.array([float(f(a)) for a in offsets]) for f in (np.min, np.max))
     middle, half = (low + high) / 2, (high - low) / 2
     beyond = (toward - toward[np.argmax(toward @ middle)]).astype(np.float64)

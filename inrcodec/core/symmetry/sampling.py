@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -70,7 +69,8 @@ class Sampler:
         axes: tuple[int, ...],
     ) -> None:
         check_range(values)
-        self.values = values
+        # what lies between planes is worked out once for all; in planes, when they are asked for
+        self.known = coefficients(values, axes, shortest(values)) if 0 in axes else values
         self.origin = origin
         self.field = field
         self.axes = axes
@@ -91,18 +91,11 @@ class Sampler:
         within = offset & (2**POSITION_BITS - 1)
         return [first + j for j in range(TAPS)], [np.take(row, within) for row in weights()]
 
-    @cached_property
-    def coefficients(self) -> Array:
-        """Spline coefficients of all values."""
-        return coefficients(self.values, self.axes)
-
     def columns(self, z: Array, y: Array, x: Array) -> Array:
         """Values (len(z), len(y)) at every z of some (y, x); 0 where the field does not reach."""
         out = np.zeros((len(z), len(y)))
         planes = np.flatnonzero(self.covered(0, z))
         columns = np.flatnonzero(self.covered(1, y) & self.covered(2, x))
-        if 0 in self.axes:
-            self.coefficients  # noqa: B018  # worked out once, not in every thread
 
         def sample(first: int) -> None:
             some_planes = planes[first : first + _PLANES]
@@ -120,9 +113,9 @@ class Sampler:
         """(h * w, len(z)) coefficients of planes, of the box or between two, and w."""
         taps, table = self._taps(0, z)
         if table is None:
-            planes = coefficients(self.values[taps[0]], self.axes)
+            planes = coefficients(self.known[taps[0]], self.axes)
         else:
-            planes = _weighted([self.coefficients[index] for index in taps], table)
+            planes = _weighted([self.known[index].astype(np.float64) for index in taps], table)
         return np.ascontiguousarray(planes.reshape(len(z), -1).T), planes.shape[2]
 
     def points(self, z: Array, y: Array, x: Array) -> Array:
@@ -131,10 +124,9 @@ class Sampler:
         rows = np.flatnonzero(self.covered(0, z) & self.covered(1, y) & self.covered(2, x))
         if not self.axes:
             at = [(a[rows] >> POSITION_BITS) - o for a, o in zip((z, y, x), self.origin, strict=True)]
-            out[rows] = self.values[at[0], at[1], at[2]]
+            out[rows] = self.known[at[0], at[1], at[2]]
             return out
         assert self.axes == (0, 1, 2)
-        self.prepare()
 
         def sample(start: int) -> None:
             some = rows[start : start + _POINTS]
@@ -145,21 +137,10 @@ class Sampler:
         in_threads(sample, range(0, len(rows), _POINTS))
         return out
 
-    def prepare(self) -> None:
-        """Work out now, not in every thread, what all points share."""
-        if self.axes:
-            self._shorter  # noqa: B018
-
-    @cached_property
-    def _shorter(self) -> Array:
-        """Spline coefficients of all values in the smallest type that holds them."""
-        return coefficients(self.values, self.axes, shortest(self.values))
-
     def _between(self, z: Array, y: Array, x: Array) -> Array:
         """Values at positions inside the field, from coefficients along all axes."""
-        known = self._shorter
-        height, width = known.shape[1:]
-        flat = known.reshape(-1)
+        height, width = self.known.shape[1:]
+        flat = self.known.reshape(-1)
         first, tables = np.zeros(len(z), np.int64), []
         for axis, (position, row) in enumerate(zip((z, y, x), (height, width, 1), strict=True)):
             taps, table = self._taps(axis, position)
@@ -170,7 +151,7 @@ class Sampler:
         wz, wy, wx = tables
         lines = first + np.arange(TAPS)[:, None] * (height * width)
         weight = np.stack(wz)
-        taken, product = np.empty(lines.shape, known.dtype), np.empty(lines.shape)
+        taken, product = np.empty(lines.shape, flat.dtype), np.empty(lines.shape)
         inner, middle, out = np.empty(len(z)), np.empty(len(z)), np.zeros(len(z))
         for c in range(TAPS):
             middle[:] = 0
