@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core import context
+from inrcodec.core import context_state
 from inrcodec.core.backend import NUMPY, Backend
-from inrcodec.core.context import ContextNetwork, ContextState
+from inrcodec.core.context import ContextNetwork
+from inrcodec.core.context_state import ContextState
 from inrcodec.core.entropy import SymbolReader, SymbolWriter
 from inrcodec.core.fields.layout import Layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS
@@ -33,9 +34,9 @@ def encode_latents(
     writer = SymbolWriter()
     if len(active):
         state = ContextState(NUMPY, layout, envelope[None])
-        for step in context.walk(state, active):
+        for step in context_state.walk(state, active):
             symbols = values[np.searchsorted(active, step.bands), step.part]
-            writer.put(symbols.reshape(-1), context.step_indices(NUMPY, network, step))
+            writer.put(symbols.reshape(-1), context_state.step_indices(NUMPY, network, step))
             state.put(step.bands, symbols[:, None], step.part)
     return writer.to_bytes()
 
@@ -54,8 +55,8 @@ def decode_latents(
         return np.zeros((0, layout.blocks), np.int32)
     values = np.zeros((len(active), layout.blocks), np.int32)
     state = ContextState(backend, layout, envelope[None])
-    for step in context.walk(state, active):
-        symbols = reader.get(context.step_indices(backend, network, step)).reshape(len(step.bands), -1)
+    for step in context_state.walk(state, active):
+        symbols = reader.get(context_state.step_indices(backend, network, step)).reshape(len(step.bands), -1)
         values[np.searchsorted(active, backend.to_numpy(step.bands)), step.part] = symbols
         state.put(step.bands, backend.asarray(symbols[:, None]), step.part)
     reader.end()

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core import context, entropy
+from inrcodec.core import context, context_state, entropy
 from inrcodec.core.backend import Backend
-from inrcodec.core.context import ContextNetwork, ContextState
+from inrcodec.core.context import ContextNetwork
+from inrcodec.core.context_state import ContextState
 from inrcodec.core.fields.layout import BINS, Layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS
 from inrcodec.core.shells import ShellTable
@@ -146,7 +147,7 @@ class Latents:
         """Network inputs of all active latents: (batch, FEATURES, n * blocks), blocks in coding order."""
         state = ContextState(self.backend, self.layout, q.envelope)
         bands = self.backend.asarray(q.bands)
-        even, odd = context.known_features(state, bands, q.values)
+        even, odd = context_state.known_features(state, bands, q.values)
         both = even if odd is None else self.backend.xp.concat([even, odd], axis=3)
         batched = self.backend.xp.permute_dims(both, (2, 0, 1, 3))
         return batched.reshape(self.batch, context.FEATURES, -1)
