@@ -41,6 +41,8 @@ def test_decoding(tmp_path: Path) -> None:
     assert float(row["times slower to decode"]) == pytest.approx(
         float(row["decode with, s"]) / float(row["decode without, s"])
     )
+    assert row["without, one chunk, bytes"] == row["without, bytes"]  # the map is smaller than a chunk
+    assert float(row["times slower than one chunk"]) > 0
 
 
 def test_a_helix_has_ten_copies() -> None:
