@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inrcodec.core.casting import to_dtype
+from inrcodec.core.casting import before_rounding, to_dtype
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,14 @@ def test_densities_are_rounded_and_clipped(dtype: str, densities: list[float], e
     out = to_dtype(np.array(densities, float), np.dtype(dtype))
     assert out.dtype == np.dtype(dtype)
     assert out.tolist() == expected
+
+
+@pytest.mark.parametrize("deviation", [0.2, 0.35, 0.5, 1.0, 1.9, 2.2, 30.0])
+def test_errors_before_rounding(deviation: float) -> None:
+    errors = np.random.default_rng(0).normal(0, deviation, 2_000_000)
+    rounded = float(np.mean(np.rint(errors) ** 2))
+    assert before_rounding(rounded) == pytest.approx(deviation**2, rel=0.02)
+
+
+def test_no_error_before_rounding_allows_some() -> None:
+    assert 0 < before_rounding(0.0) < before_rounding(1e-9) < 0.25

@@ -66,6 +66,8 @@ def test_int8() -> None:
     volume = np.clip(np.rint(20 * d2()), -128, 127).astype(np.int8)
     codec, payload, decoded = written(volume, "D2", max_error=6)
     check(codec, volume, payload, decoded, {"max_error": 6})
+    codec, payload, decoded = written(volume, "D2", snr=25)
+    check(codec, volume, payload, decoded, {"snr": 25})
     codec, payload, decoded = written(volume, "D2", ratio=10)
     check(codec, volume, payload, decoded, {"ratio": 10})
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from inrcodec.core import Settings, Target, VolumeModel, decode_many, encode_many, fit, inspect
+from inrcodec.core.casting import to_dtype
 from inrcodec.core.field_section import volume_digest
 from inrcodec.core.payload import Payload, Section
 from inrcodec.core.traits import measure_traits
@@ -101,6 +102,23 @@ def test_a_ratio_counts_all_chunks_together(ratio: float) -> None:
     model = fit(volume, settings, (24,) * 3)
     _, payloads = through(volume, settings, (24,) * 3, model)
     assert 0.85 <= volume.nbytes / sum(map(len, payloads)) / ratio <= 1.3
+
+
+@pytest.mark.parametrize("wanted", [15, 25, 31, 38])
+@pytest.mark.parametrize(("dtype", "deviation"), [("int8", 13.0), ("uint8", 13.0), ("float16", 13.0)])
+def test_dtypes_that_round_meet_the_target(dtype: str, deviation: float, wanted: float) -> None:
+    """Rounding adds errors where there are large ones, and hides small ones."""
+    volume = density(3)
+    volume *= deviation / volume.std()
+    if dtype == "float16":
+        volume += 2000  # where neighbours are one apart, as whole numbers are
+    elif dtype == "uint8":
+        volume += 100
+    volume = to_dtype(volume.astype(np.float64), np.dtype(dtype))
+    settings = Settings(Target("snr", wanted), effort=0)
+    model = fit(volume, settings, (24,) * 3)
+    decoded, _ = through(volume, settings, (24,) * 3, model)
+    assert wanted <= snr(volume, decoded) <= wanted + 0.2
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int16"])

@@ -10,6 +10,7 @@ import numpy as np
 
 from inrcodec.core import bounded, occupancy
 from inrcodec.core.backend import Backend
+from inrcodec.core.casting import to_dtype
 from inrcodec.core.fields.layout import get_layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS
 from inrcodec.core.fitting import Fit, Voxels, choose_block, fit_latents, plain_step
@@ -56,6 +57,19 @@ class ChunkFit:
     def squared_error(self, q: Quantised, step: float) -> float:
         """Squared error over the voxels that matter, in units of ``scale``, in float arithmetic."""
         return float(self.voxels.squared_error(self.fit.latents, q, np.array([step]))[0])
+
+    def stored_error(self, chunk: Prepared, dtype: np.dtype[Any]) -> float:
+        """The same of the voxels as they will be stored in a dtype that may round or clip them."""
+        quantised, step = self.fit.quantised, self.fit.step
+        if dtype.kind == "f" and dtype.itemsize > 2:
+            return self.squared_error(quantised, float(step[0]))
+        backend = self.voxels.backend
+        rebuilt = self.voxels.rebuild(self.fit.latents, quantised, step)
+        error = backend.to_numpy(rebuilt - self.voxels.values)[0].astype(np.float64) * self.scale
+        stored = to_dtype(chunk.values + error, dtype) - chunk.values
+        if self.voxels.care is not None:
+            stored *= backend.to_numpy(self.voxels.care)[0]
+        return float(np.sum(stored**2)) / self.scale**2
 
     @property
     def bits(self) -> float:

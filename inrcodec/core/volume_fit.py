@@ -10,6 +10,7 @@ import numpy as np
 from inrcodec.core import bounded
 from inrcodec.core.backend import Backend, get_backend
 from inrcodec.core.block_search import descend_blocks, search_blocks
+from inrcodec.core.casting import before_rounding
 from inrcodec.core.choices import Choice, Choices
 from inrcodec.core.choosing import fit_chunks
 from inrcodec.core.context import ContextNetwork
@@ -24,6 +25,7 @@ from inrcodec.core.volume_sample import (
     WHOLE,
     Part,
     allowed_error,
+    allowed_errors,
     chunk_boxes,
     draw_sample,
     make_parts,
@@ -48,6 +50,7 @@ Array = np.ndarray[Any, Any]
 
 _MARGIN = 1.003  # of the squared error, kept in hand where the step is set by an estimate
 _SETTLINGS = 6  # times the step is corrected by the error of the whole volume
+_STEEPEST = 8.0  # exponent of error over step: rounding to whole numbers soon hides errors below a half
 _SPENT = 0.98  # of the error allowed: enough
 
 
@@ -124,7 +127,8 @@ def fit(
         choices=replace(choices, made=(*made, *trained)),
     )
     if settings.target.kind == "snr" and choices.traits.voxels <= WHOLE:
-        model = settle(backend, volume, boxes, unit, settings, model, budget / share)
+        allowed = allowed_error(volume, boxes, settings.threshold, settings.target) / unit**2
+        model = settle(backend, volume, boxes, unit, settings, model, allowed)
     report(1.0)
     return model
 
@@ -134,7 +138,10 @@ def _budget(volume: Any, boxes: list[Any], settings: Settings, unit: float, shar
     target = settings.target
     if target.kind == "ratio":
         return 8 * share * float(np.prod(volume.shape)) * np.dtype(volume.dtype).itemsize / target.value
-    return share * allowed_error(volume, boxes, settings.threshold, target) / unit**2
+    count, mean_square = allowed_errors(volume, boxes, settings.threshold, target)
+    if np.dtype(volume.dtype).kind != "f":
+        mean_square = before_rounding(mean_square)
+    return share * count * mean_square / unit**2
 
 
 def _choose_block(
@@ -306,9 +313,7 @@ def settle(
         error = 0.0
         for chunk in chunks:
             (made,) = fit_chunks(backend, [chunk], fitted)
-            error += (
-                made.squared_error(made.fit.quantised, float(made.fit.step[0])) * (made.scale / unit) ** 2
-            )
+            error += made.stored_error(chunk, np.dtype(volume.dtype)) * (made.scale / unit) ** 2
         spent = error / allowed
         # float32 sums differ a little with their units: what is met by a hair may be missed by one
         if most <= spent <= 1 / _MARGIN:
@@ -317,7 +322,7 @@ def settle(
             break
         if before is not None and abs(np.log(model.step / before[0])) > 1e-4:
             measured = np.log(spent / before[1]) / np.log(model.step / before[0])
-            slope = float(np.clip(measured, 0.5, 2.2))
+            slope = float(np.clip(measured, 0.5, _STEEPEST))
         before = (model.step, spent)
         margin = _MARGIN**2 if spent < 1 else _MARGIN**3
         factor = float(np.clip((margin * spent) ** (-1 / slope), 0.5, 2))

@@ -75,6 +75,14 @@ def draw_sample(
 
 def allowed_error(volume: Any, boxes: list[Any], threshold: float | None, target: Target) -> float:
     """Squared error an SNR allows the whole volume, from the variance of its represented voxels."""
+    count, mean_square = allowed_errors(volume, boxes, threshold, target)
+    return count * mean_square
+
+
+def allowed_errors(
+    volume: Any, boxes: list[Any], threshold: float | None, target: Target
+) -> tuple[int, float]:
+    """How many voxels are represented, and the mean squared error an SNR allows them."""
     count, total, squares = 0, 0.0, 0.0
     shift: float | None = None
     for box in boxes:
@@ -87,7 +95,7 @@ def allowed_error(volume: Any, boxes: list[Any], threshold: float | None, target
         total += float(values.sum())
         squares += float(values @ values)
     variance = squares / max(count, 1) - (total / max(count, 1)) ** 2
-    return count * variance / 10 ** (target.value / 10)
+    return count, variance / 10 ** (target.value / 10)
 
 
 def make_parts(
