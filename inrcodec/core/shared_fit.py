@@ -12,8 +12,9 @@ from inrcodec.core.backend import get_backend
 from inrcodec.core.presets import EFFORTS
 from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings
+from inrcodec.core.settling import settle
 from inrcodec.core.volume import VolumeModel
-from inrcodec.core.volume_fit import fit, settle
+from inrcodec.core.volume_fit import fit
 from inrcodec.core.volume_sample import (
     WHOLE,
     Part,

@@ -19,6 +19,7 @@ from inrcodec.core.prepare import Prepared, prepare
 from inrcodec.core.presets import EFFORTS, Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings
+from inrcodec.core.settling import settle
 from inrcodec.core.shell_loop import fit_fsc
 from inrcodec.core.symmetry.asymmetric_unit import find_unit
 from inrcodec.core.symmetry.detection import Detected
@@ -27,7 +28,7 @@ from inrcodec.core.symmetry.groups import Helix, Symmetry
 from inrcodec.core.symmetry.images import Images
 from inrcodec.core.symmetry.model import SymmetryModel
 from inrcodec.core.volume import VolumeModel, short_step
-from inrcodec.core.volume_fit import fit, settle, train
+from inrcodec.core.volume_fit import fit, train
 from inrcodec.core.volume_sample import Part, allowed_error, chunk_boxes
 from inrcodec.core.volume_training import BITS_SLOPE, Progress, block_choice, filled_score
 

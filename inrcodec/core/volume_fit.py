@@ -12,13 +12,13 @@ from inrcodec.core.backend import Backend, get_backend
 from inrcodec.core.block_search import descend_blocks, search_blocks
 from inrcodec.core.casting import before_rounding
 from inrcodec.core.choices import Choice, Choices
-from inrcodec.core.choosing import fit_chunks
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.payload import dtype_code
 from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import EFFORTS, Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings
+from inrcodec.core.settling import MARGIN, settle
 from inrcodec.core.traits import measure_traits
 from inrcodec.core.volume import VolumeModel, short_step, unchanged_weights
 from inrcodec.core.volume_sample import (
@@ -30,7 +30,6 @@ from inrcodec.core.volume_sample import (
     draw_sample,
     make_parts,
     plain,
-    prepared,
     sample_choice,
     secant_step,
     shared_step,
@@ -47,11 +46,6 @@ from inrcodec.core.volume_training import (
 )
 
 Array = np.ndarray[Any, Any]
-
-_MARGIN = 1.003  # of the squared error, kept in hand where the step is set by an estimate
-_SETTLINGS = 6  # times the step is corrected by the error of the whole volume
-_STEEPEST = 8.0  # exponent of error over step: rounding to whole numbers soon hides errors below a half
-_SPENT = 0.98  # of the error allowed: enough
 
 
 def fit(
@@ -283,7 +277,7 @@ def train(
             for part, latents, q in zip(parts, fitted, chosen, strict=True)
         )
         if spend is not None and error > 0:
-            step *= float(np.clip((spend / (_MARGIN * error)) ** (1 / 1.5), 0.5, 2))
+            step *= float(np.clip((spend / (MARGIN * error)) ** (1 / 1.5), 0.5, 2))
         if not turn:
             training = training_steps(fitted, chosen, share, preset)
         if turn < ROUNDS and training.value:
@@ -292,39 +286,3 @@ def train(
         return network, step, [training]
     network, kept = cheaper_network(fitted, chosen, network, share)
     return network, step, [training, kept]
-
-
-def settle(
-    backend: Backend,
-    volume: Any,
-    boxes: list[Any],
-    unit: float,
-    settings: Settings,
-    model: VolumeModel,
-    allowed: float,
-) -> VolumeModel:
-    """Correct the step by the error of the whole volume, which a sample only estimates."""
-    best, most = None, 0.0
-    slope = 1.2
-    before: tuple[float, float] | None = None
-    chunks = prepared(volume, boxes, settings.threshold, len(boxes))
-    for _ in range(_SETTLINGS):
-        fitted = replace(settings, volume=model)
-        error = 0.0
-        for chunk in chunks:
-            (made,) = fit_chunks(backend, [chunk], fitted)
-            error += made.stored_error(chunk, np.dtype(volume.dtype)) * (made.scale / unit) ** 2
-        spent = error / allowed
-        # float32 sums differ a little with their units: what is met by a hair may be missed by one
-        if most <= spent <= 1 / _MARGIN:
-            best, most = model, spent
-        if _SPENT < spent <= 1 / _MARGIN or error == 0:
-            break
-        if before is not None and abs(np.log(model.step / before[0])) > 1e-4:
-            measured = np.log(spent / before[1]) / np.log(model.step / before[0])
-            slope = float(np.clip(measured, 0.5, _STEEPEST))
-        before = (model.step, spent)
-        margin = _MARGIN**2 if spent < 1 else _MARGIN**3
-        factor = float(np.clip((margin * spent) ** (-1 / slope), 0.5, 2))
-        model = replace(model, step=short_step(model.step * factor))
-    return best or model
