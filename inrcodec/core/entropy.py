@@ -204,25 +204,26 @@ class SymbolReader:
     def get(self, indices: Array) -> Array:
         """The next step's symbols (int32), in the order of their indices."""
         order = np.argsort(indices, kind="stable")
-        kinds = indices[order]
         runs = groups(indices)
-        decode = self._coder.decode
-        parts = [decode(_model(index), stop - start) for index, start, stop in runs]
-        if not parts:
-            return np.empty(0, np.int32)
-        position = np.concatenate(parts)
-        values = position - _LIMITS[kinds]
-        for index, start, stop in runs:
+        out = np.empty(len(indices), np.int32)
+        escaped = []
+        parts = [self._coder.decode(_model(index), stop - start) for index, start, stop in runs]
+        for (index, start, stop), part in zip(runs, parts, strict=True):
+            own = order[start:stop]
+            beyond = part == _ESCAPES[index]
+            if beyond.any():
+                escaped.append(own[beyond])
+            part -= _LIMITS[index]
             if index >= SPLIT:
                 bits = int(_LOW_BITS[index])
-                values[start:stop] = (values[start:stop] << bits) + self.get_uniform(stop - start, bits)
-        escaped = np.flatnonzero(position == _ESCAPES[kinds])
-        if len(escaped):
-            zigzag = self.get_uniform(len(escaped), _ESCAPE_BITS) << _ESCAPE_BITS
-            zigzag += self.get_uniform(len(escaped), _ESCAPE_BITS)
-            values[escaped] = np.where(zigzag % 2, -(zigzag + 1) // 2, zigzag // 2)
-        out = np.empty_like(values)
-        out[order] = values
+                part <<= bits
+                part += self.get_uniform(stop - start, bits)
+            out[own] = part
+        if escaped:
+            count = sum(map(len, escaped))
+            zigzag = self.get_uniform(count, _ESCAPE_BITS) << _ESCAPE_BITS
+            zigzag += self.get_uniform(count, _ESCAPE_BITS)
+            out[np.concatenate(escaped)] = np.where(zigzag % 2, -(zigzag + 1) // 2, zigzag // 2)
         return out
 
     def get_uniform(self, count: int, bits: int) -> Array:

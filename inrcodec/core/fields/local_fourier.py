@@ -141,7 +141,8 @@ def analyse_exact(backend: Backend, voxels: Array, layout: Layout) -> Array:
 
 
 def _check_range(backend: Backend, values: Any) -> None:
-    if not float(backend.xp.max(backend.xp.abs(values))) < _LATENT_LIMIT:  # written so that NaN fails
+    low, high = float(backend.xp.min(values)), float(backend.xp.max(values))
+    if not (-_LATENT_LIMIT < low and high < _LATENT_LIMIT):  # written so that NaN fails
         raise PayloadError("latents are out of the range that exact arithmetic holds")
 
 
@@ -203,4 +204,4 @@ def _tables(
 
 def _to_whole(backend: Backend, values: Any) -> Any:
     values *= 2.0**-TABLE_BITS
-    return backend.xp.round(values)
+    return np.rint(values, out=values) if backend.device == "numpy" else backend.xp.round(values)
