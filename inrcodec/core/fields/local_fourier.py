@@ -142,7 +142,7 @@ def analyse_exact(backend: Backend, voxels: Array, layout: Layout) -> Array:
 
 def _check_range(backend: Backend, values: Any) -> None:
     low, high = float(backend.xp.min(values)), float(backend.xp.max(values))
-    if not (-_LATENT_LIMIT < low and high < _LATENT_LIMIT):  # written so that NaN fails
+    if not (low > -_LATENT_LIMIT and high < _LATENT_LIMIT):  # written so that NaN fails
         raise PayloadError("latents are out of the range that exact arithmetic holds")
 
 
