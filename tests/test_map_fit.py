@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mrcfile
 import numpy as np
@@ -12,7 +14,9 @@ from conftest import blobs
 from symmetric_maps import d2
 
 from inrcodec import INRCodec, archive, cli, half_maps, map_fit, maps, report, store
-from inrcodec.core import Target, inspect
+from inrcodec.core import Target, VolumeModel, inspect, symmetric_fit
+from inrcodec.core.settling import settle
+from inrcodec.core.symmetry.groups import RISE_UNIT, TURN, Helix
 from inrcodec.mrc import open_volume
 from inrcodec.options import MapOptions
 from inrcodec.synthetic_symmetry import symmetric_map
@@ -73,8 +77,21 @@ class TestStores:
         assert found.symmetry.section == inspect(payload).sections["symmetry"]
         assert maps.decompress(tmp_path / "a.zarr", tmp_path / "b.mrc")
 
-    def test_the_step_is_corrected(self, tmp_path: Path) -> None:
-        """Rounding to whole numbers adds error that a fit does not see: corrections keep the symmetry."""
+    def test_whole_numbers_need_no_correction(self, tmp_path: Path) -> None:
+        """What rounding adds is in the fit."""
+        path = write(tmp_path / "i.mrc", np.clip(np.rint(20 * d2()), -128, 127).astype(np.int8))
+        result = maps.compress(path, tmp_path / "i.zarr", target=Target("snr", 25), effort=0, symmetry="D2")
+        assert result.rewrites == 0
+        assert result.met
+
+    def test_the_step_is_corrected(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Corrections of a fit that misses keep the symmetry."""
+
+        def too_coarse(*arguments: Any) -> VolumeModel:
+            model = settle(*arguments)
+            return replace(model, step=1.1 * model.step)
+
+        monkeypatch.setattr(symmetric_fit, "settle", too_coarse)
         path = write(tmp_path / "i.mrc", np.clip(np.rint(20 * d2()), -128, 127).astype(np.int8))
         result = maps.compress(path, tmp_path / "i.zarr", target=Target("snr", 25), effort=0, symmetry="D2")
         assert result.rewrites > 0
@@ -112,6 +129,18 @@ class TestStores:
         assert volume is not None
         assert volume.symmetry is not None
         assert volume.symmetry.symmetry.group.symbol.startswith("helical:4")
+
+    def test_a_helix_is_found(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "helix.mrc", symmetric_map("helical:5,45", 40))
+        result = maps.compress(path, tmp_path / "a.zarr", target=Target("snr", 25), effort=0, symmetry="auto")
+        assert result.met
+        volume = store.describe(tmp_path / "a.zarr").settings.volume
+        assert volume is not None
+        assert volume.symmetry is not None
+        group = volume.symmetry.symmetry.group
+        assert isinstance(group, Helix)
+        assert group.rise == pytest.approx(5 * RISE_UNIT, rel=2e-3)
+        assert group.twist == pytest.approx(TURN / 8, rel=2e-3)
 
     def test_a_pyramid_has_coarser_levels_without_symmetry(self, tmp_path: Path) -> None:
         path = write(tmp_path / "d2.mrc", symmetric_map("D2", 36))

@@ -221,6 +221,21 @@ def test_a_helix_is_refined() -> None:
     assert refined.decibel > refine(np.flip(volume, 1), exact).decibel + 10  # the other hand
 
 
+@pytest.mark.parametrize("symbol", ["helical:8,33", "helical:11,-50,C3"])
+def test_a_helix_is_found(symbol: str) -> None:
+    exact = parse_symmetry(symbol)
+    volume = symmetric_map(symbol, SIZE)
+    noisy = volume + np.random.default_rng(0).normal(0, 0.15 * volume.std(), volume.shape)
+    for density, least in ((volume, 30), (noisy, THRESHOLD)):
+        detected = found(density)
+        assert isinstance(detected.symmetry.group, Helix)
+        assert isinstance(exact, Helix)
+        assert detected.symmetry.group.n == exact.n
+        assert detected.symmetry.group.rise == pytest.approx(exact.rise, abs=0.02 * RISE_UNIT)
+        assert detected.symmetry.group.twist == pytest.approx(exact.twist, abs=0.1 / 360 * TURN)
+        assert detected.decibel >= least
+
+
 sampled = settings(derandomize=True, deadline=None, max_examples=10)
 
 

@@ -2,8 +2,8 @@
 
 From coarse to fine: axes are looked for in all directions on a grid of about 32 voxels an edge, the groups
 that have such axes are tried and refined there, then on a grid of up to 128, then with a sample of the
-volume's own voxels. Helices are refined but not looked for. All arithmetic is floating point; the result is
-whole numbers.
+volume's own voxels. Helices about z are looked for where no group with several axes holds. All arithmetic is
+floating point; the result is whole numbers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from inrcodec.core.symmetry import placement, search
 from inrcodec.core.symmetry.groups import RISE_UNIT, UNIT, Helix, PointGroup, Symmetry
+from inrcodec.core.symmetry.helices import find_helices
 from inrcodec.core.symmetry.levels import Level, levels, represented
 from inrcodec.core.symmetry.placement import Place
 from inrcodec.core.symmetry.search import Candidate
@@ -54,14 +55,14 @@ class Detected:
 
 
 def detect(volume: Array, *, progress: Progress | None = None) -> Detected | None:
-    """The point group of highest order that holds in a volume, or None.
+    """The point group of highest order that holds in a volume, or a helix about z; None if there is neither.
 
     Args:
         volume: ``(z, y, x)``, any real dtype. NaN and infinite voxels count as the mean of the others.
         progress: called with what is being done and the fraction done, 0 to 1.
 
     Returns:
-        None where no group holds to :data:`THRESHOLD`, and for constant and tiny volumes.
+        None where nothing holds to :data:`THRESHOLD`, and for constant and tiny volumes.
 
     Raises:
         ValueError: the volume does not have three axes.
@@ -93,13 +94,29 @@ def detect(volume: Array, *, progress: Progress | None = None) -> Detected | Non
     least = max([THRESHOLD, *(min(c.decibel - _BEHIND, _ENOUGH) for c in refined)])
     report("refinement", 0.8)
     allowed = represented(full.volume)
+    detected = None
     for candidate in refined:
         if candidate.decibel >= least:
             detected = _settled(full, _refined(full, candidate, _POINTS["full"], 6), allowed)
             if detected.decibel >= least:
-                report("refinement", 1.0)
-                return detected
-    return None
+                break
+            detected = None
+    if all(c.group.family == "C" for c in refined):
+        report("search for a helix", 0.9)
+        detected = _helix(full, middle, allowed, least) or detected
+    report("refinement", 1.0)
+    return detected
+
+
+def _helix(full: Level, middle: Level, allowed: Array | None, least: float) -> Detected | None:
+    """A helix about z through the middle of the box that holds to some decibels.
+
+    Of those about as good as the best it is the one of the shortest rise.
+    """
+    centre = np.array([float(n // 2) for n in full.volume.shape])
+    found = [_refined_helix(full, middle, h, centre, allowed, 0.0) for h in find_helices(middle, centre)]
+    best = max([least, *(d.decibel - _BEHIND for d in found)])
+    return next((d for d in found if d.decibel >= best), None)
 
 
 def refine(volume: Array, group: PointGroup | Helix) -> Detected:
@@ -258,7 +275,12 @@ def _variants(group: PointGroup) -> list[PointGroup]:
 
 
 def _refined_helix(
-    full: Level, middle: Level, helix: Helix, centre: Array, allowed: Array | None
+    full: Level,
+    middle: Level,
+    helix: Helix,
+    centre: Array,
+    allowed: Array | None,
+    slack: float = _PREFER_GIVEN,
 ) -> Detected:
     refined, moved = helix, centre
     for level, taps in ((middle, 4), (full, 6)):
@@ -270,7 +292,7 @@ def _refined_helix(
         symmetry = placement.whole(group, Place(np.eye(3), at), True)
         judged.append((symmetry, _sampled_helix(full, voxels, symmetry, group)))
     best = max(decibel for _, decibel in judged)
-    return Detected(*next(pair for pair in judged if pair[1] >= best - _PREFER_GIVEN))
+    return Detected(*next(pair for pair in judged if pair[1] >= best - slack))
 
 
 def _sampled_helix(full: Level, voxels: Array, symmetry: Symmetry, helix: Helix) -> float:
