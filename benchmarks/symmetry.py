@@ -25,6 +25,7 @@ from inrcodec import INRCodec
 from inrcodec.core import Settings, decode_many, encode_many
 from inrcodec.core.prepare import prepare
 from inrcodec.core.symmetric_fit import placed
+from inrcodec.core.symmetry.detection import detect
 from inrcodec.core.symmetry.groups import Symmetry, parse_symmetry
 from inrcodec.core.volume import VolumeModel, unchanged_weights
 from inrcodec.core.volume_sample import chunk_boxes
@@ -93,6 +94,19 @@ def decoding(volume: Array, symmetry: str) -> report.Row:
     return row
 
 
+def detection(volume: Array, symmetry: str) -> report.Row:
+    """What is found in a volume alone, and how long it takes."""
+    start = time.perf_counter()
+    found = detect(volume)
+    seconds = time.perf_counter() - start
+    return {
+        "true": "" if symmetry == "auto" else symmetry,
+        "found": "none" if found is None else found.symmetry.group.symbol,
+        "predicts itself at, dB": None if found is None else found.decibel,
+        "s": seconds,
+    }
+
+
 def _measured(volume: Array, settings: Settings, name: str, chunk: int = _CHUNK) -> report.Row:
     """Quality, bytes of payloads, and time and memory of decoding them."""
     whole = settings.volume is not None and settings.volume.symmetry is not None
@@ -145,6 +159,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--decoding", action="store_true", help="time and memory of decoding, nothing is fitted"
     )
+    parser.add_argument(
+        "--detection", action="store_true", help="what is found and in what time, nothing is fitted"
+    )
     parser.add_argument("--device", default="cpu", help="where to encode (default: cpu)")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -156,7 +173,9 @@ def main(arguments: list[str] | None = None) -> None:
         volumes = generated(options.groups, options.size)
     rows: list[report.Row] = []
     for name, volume, symmetry in tqdm(volumes, total=len(found) or len(options.groups), disable=None):
-        if options.decoding:
+        if options.detection:
+            row = detection(volume, symmetry)
+        elif options.decoding:
             row = decoding(volume, symmetry)
         else:
             row = measure(volume, symmetry, options.snr, options.effort, options.device)

@@ -45,6 +45,14 @@ def test_decoding(tmp_path: Path) -> None:
     assert float(row["times slower than one chunk"]) > 0
 
 
+def test_detection(tmp_path: Path) -> None:
+    symmetry.main(["--detection", "--size", "32", "--groups", "D3", "--out", str(tmp_path)])
+    (row,) = read(tmp_path / "symmetry.csv")
+    assert (row["true"], row["found"]) == ("D3", "D3")
+    assert float(row["predicts itself at, dB"]) > 25
+    assert float(row["s"]) > 0
+
+
 def test_a_helix_has_ten_copies() -> None:
     ((name, volume, asked),) = symmetry.generated(["helical"], 24)
     assert (name, volume.shape, asked) == ("generated helical, 24", (24, 24, 24), "helical:2.4,28")
