@@ -12,9 +12,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inrcodec import synthetic
+from inrcodec.core.symmetry import search
 from inrcodec.core.symmetry.detection import THRESHOLD, Detected, detect, refine
-from inrcodec.core.symmetry.groups import CENTRE_UNIT, RISE_UNIT, TURN, UNIT, Helix, parse_symmetry
+from inrcodec.core.symmetry.groups import (
+    CENTRE_UNIT,
+    RISE_UNIT,
+    TURN,
+    UNIT,
+    Helix,
+    PointGroup,
+    parse_symmetry,
+)
 from inrcodec.core.symmetry.interpolation import interpolate
+from inrcodec.core.symmetry.placement import Place
+from inrcodec.core.symmetry.search import Candidate
 from inrcodec.synthetic_symmetry import symmetric_map
 
 Array = np.ndarray[Any, Any]
@@ -234,6 +245,15 @@ def test_a_helix_is_found(symbol: str) -> None:
         assert detected.symmetry.group.rise == pytest.approx(exact.rise, abs=0.02 * RISE_UNIT)
         assert detected.symmetry.group.twist == pytest.approx(exact.twist, abs=0.1 / 360 * TURN)
         assert detected.decibel >= least
+
+
+def test_a_helix_is_found_behind_weak_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blurred, large helices look a little like other groups."""
+    weak = [
+        Candidate(PointGroup(family, 2), Place(np.eye(3), np.full(3, SIZE / 2)), 6.0) for family in ("D", "C")
+    ]
+    monkeypatch.setattr(search, "search", lambda *arguments: weak)
+    assert isinstance(found(symmetric_map("helical:8,33", SIZE)).symmetry.group, Helix)
 
 
 sampled = settings(derandomize=True, deadline=None, max_examples=10)

@@ -101,7 +101,7 @@ def detect(volume: Array, *, progress: Progress | None = None) -> Detected | Non
             if detected.decibel >= least:
                 break
             detected = None
-    if all(c.group.family == "C" for c in refined):
+    if detected is None or detected.symmetry.group.symbol.startswith("C"):
         report("search for a helix", 0.9)
         detected = _helix(full, middle, allowed, least) or detected
     report("refinement", 1.0)
@@ -111,10 +111,14 @@ def detect(volume: Array, *, progress: Progress | None = None) -> Detected | Non
 def _helix(full: Level, middle: Level, allowed: Array | None, least: float) -> Detected | None:
     """A helix about z through the middle of the box that holds to some decibels.
 
-    Of those about as good as the best it is the one of the shortest rise.
+    Of those that hold well, or about as well as the best, it is the one of the shortest rise.
     """
     centre = np.array([float(n // 2) for n in full.volume.shape])
-    found = [_refined_helix(full, middle, h, centre, allowed, 0.0) for h in find_helices(middle, centre)]
+    found: list[Detected] = []
+    for helix in find_helices(middle, centre):
+        found.append(_refined_helix(full, middle, helix, centre, allowed, 0.0))
+        if found[-1].decibel >= max(least, _ENOUGH):
+            return found[-1]
     best = max([least, *(d.decibel - _BEHIND for d in found)])
     return next((d for d in found if d.decibel >= best), None)
 
