@@ -25,7 +25,9 @@ def search_blocks(
     figure: Callable[[int], float],
     spread: Callable[[Callable[[int], float], list[int]], Iterable[float]] = map,
 ) -> dict[int, float]:
-    """Block lengths and what each is judged by: a coarse search, then neighbours of the best so far.
+    """Block lengths and what each is judged by: a coarse search, both neighbours of its best, then more.
+
+    Both, as a map that was sampled more finely once can have a second length at which it is cheap.
 
     Args:
         shape: (d, h, w) of the largest chunk.
@@ -39,11 +41,12 @@ def search_blocks(
     first = candidate_blocks(shape, FIRST_BLOCKS)
     tried = dict(zip(first, spread(figure, first), strict=True))
     lengths = candidate_blocks(shape, (*FIRST_BLOCKS, *BLOCK_LENGTHS))
-    while len(tried) < preset.blocks:
+    found = min(tried, key=lambda b: tried[b])
+    while len(tried) < min(preset.blocks, len(lengths)):
         best = min(tried, key=lambda b: tried[b])
-        rest = [b for b in lengths if b not in tried]
-        if not rest:
-            break
+        at = lengths.index(found)
+        rest = [b for b in lengths[max(at - 1, 0) : at + 2] if b not in tried]
+        rest = rest or [b for b in lengths if b not in tried]
         block = min(rest, key=lambda b: abs(np.log(b / best)))
         tried[block] = figure(block)
     return tried
