@@ -203,6 +203,27 @@ def test_only_the_targets_asked_for_are_measured(maps: Path, tmp_path: Path) -> 
         assert {row["mode"] for row in csv.DictReader(file)} == {"max_error"}
 
 
+def test_symmetry_counts_where_a_map_has_one_and_is_one_chunk(maps: Path, tmp_path: Path) -> None:
+    from benchmarks.rate.__main__ import main
+    from inrcodec.synthetic_symmetry import symmetric_map
+
+    with mrcfile.new(maps / "c.mrc", symmetric_map("D2", 32)) as mrc:
+        mrc.voxel_size = 1.5
+    out = tmp_path / "out"
+    own = ["--effort", "0", "--codecs", "inr", "inr-symmetry", "--chunk", "24", "32", "--stride", "6"]
+    assert main([str(maps), "--out", str(out), *own, "--targets", "snr"]) == 0
+    with (out / "points.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["status"] == "ok"]
+    symmetric = [row for row in rows if row["codec"] == "inr-symmetry"]
+    assert {(row["map"], row["chunk"]) for row in symmetric} == {("c", "32")}
+    plain = {
+        row["knob"]: row for row in rows if (row["map"], row["chunk"], row["codec"]) == ("c", "32", "inr")
+    }
+    for row in symmetric:
+        assert float(row["snr"]) > float(row["knob"]) - 0.01
+        assert int(row["nbytes"]) < 0.7 * int(plain[row["knob"]]["nbytes"])
+
+
 def test_the_whole_benchmark_and_a_second_run(
     maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

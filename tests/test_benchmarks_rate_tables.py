@@ -155,6 +155,35 @@ def test_tables_compare_with_the_best_peer() -> None:
     assert "Voxels of ours beyond a bound: 0 (1 points)." in text
 
 
+def test_points_with_symmetry_have_tables_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks.rate import summary, tables
+
+    points = []
+    for codec, effort, factor in (("sperr", -1, 1.0), ("inr", 3, 0.5), ("inr-symmetry", 3, 0.1)):
+        for name in ("a", "b"):
+            if (codec, name) == ("inr-symmetry", "b"):
+                continue  # no symmetry: what was measured without it counts
+            for snr in range(8, 49, 4):
+                bits = factor * math.exp(snr / 15)
+                points.append(
+                    point(map=name, codec=codec, knob=float(snr), effort=effort, snr=float(snr), bits=bits)
+                )
+    for symmetry, rates in ((False, {"a": -50, "b": -50}), (True, {"a": -90, "b": -50})):
+        groups = tables.group(points, 3, symmetry=symmetry)
+        assert all(set(codecs) == {"sperr", "inr"} for codecs in groups.values())
+        found = {row["map"]: row["bd_rate_percent"] for row in tables.bd_rows(groups)}
+        assert found == pytest.approx(rates)
+    summary.publish(points, 3, tmp_path)
+    _, plain, again = capsys.readouterr().out.split("BD rate against sperr, % ")
+    assert "-50 " in plain
+    assert "-70 " in again
+    assert "has a symmetry and is one chunk (a):" in plain
+    assert "-90.0" in (tmp_path / "rate.md").read_text()
+    assert len((tmp_path / "bd_symmetry.csv").read_text().splitlines()) == 3
+
+
 def test_the_summary_goes_between_the_marks_of_a_readme(tmp_path: Path) -> None:
     from benchmarks.rate import summary
 

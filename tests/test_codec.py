@@ -231,7 +231,9 @@ def test_structured_dtype_is_refused() -> None:
         INRCodec().encode(np.zeros((4, 4), [("re", "f4"), ("im", "f4")]))
 
 
-@pytest.mark.parametrize("raw", [b"abc", bytearray(8), memoryview(b"abc"), [1.0, 2.0], "abc"], ids=repr)
+@pytest.mark.parametrize(
+    "raw", [b"abc", bytearray(8), memoryview(b"abc"), [1.0, 2.0], "abc"], ids=lambda raw: type(raw).__name__
+)
 def test_raw_bytes_are_refused(raw: object) -> None:
     with pytest.raises(TypeError, match="array with a shape"):
         INRCodec().encode(raw)

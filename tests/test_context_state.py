@@ -155,6 +155,23 @@ def test_a_step_gives_what_the_network_gives(share: float) -> None:
         state.put(step.bands, latents[step.bands][:, :, step.part], step.part)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.02, 1.0])
+@pytest.mark.parametrize(("shape", "block"), CASES)
+def test_known_latents_give_what_the_network_gives(
+    shape: tuple[int, int, int], block: int, share: float
+) -> None:
+    layout, envelope = get_layout(shape, block), random_envelope(1)
+    active = active_bands(layout, envelope)
+    latents = random_latents(layout, active, 1)
+    latents[np.random.default_rng(1).random(latents.shape) >= share] = 0
+    state = ContextState(NUMPY, layout, envelope)
+    even, odd = context_state.known_features(state, active, latents.astype(np.int64))
+    features = (even if odd is None else np.concatenate([even, odd], axis=3))[:, :, 0]
+    index = context_state.known_indices(NUMPY, prior(), features, layout.even)
+    expected = context.scale_indices(NUMPY, [prior()], features.reshape(FEATURES, -1))
+    np.testing.assert_array_equal(index, expected.reshape(len(active), layout.blocks))
+
+
 @pytest.mark.parametrize("held", [0, 1, 3, 400])
 def test_blocks_far_from_latents_are_as_all_others(held: int) -> None:
     """Few blocks with latents are read apart; that changes neither features nor indices."""

@@ -117,6 +117,31 @@ def test_rate_distortion_beats_plain_quantisation_at_fixed_rates(block: int) -> 
     assert (np.abs(chosen) <= np.abs(np.rint(scaled))).all()
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("prune", [False, True])
+def test_blocks_of_infinite_weight_are_left_empty(device: str, prune: bool) -> None:
+    latents = analysed(voxels(), backend=get_backend(device))
+    plain = latents.plain(STEP)
+    weight = np.full(latents.layout.blocks, LAMBDA)
+    weight[::3] = np.inf
+    q = latents.rate_distortion(plain, STEP, [prior()], prune=prune, weight=weight)
+    values = latents.backend.to_numpy(q.values)[:, 0]
+    assert not values[:, ::3].any()
+    everywhere = latents.rate_distortion(plain, STEP, [prior()])
+    at = np.searchsorted(q.bands, everywhere.bands[np.isin(everywhere.bands, q.bands)])
+    same = latents.backend.to_numpy(everywhere.values)[np.isin(everywhere.bands, q.bands), 0]
+    for i in (1, 2):  # the others as ever
+        np.testing.assert_array_equal(values[at, i::3], same[:, i::3])
+
+
+def test_sizes_of_blocks() -> None:
+    latents = analysed(voxels())
+    left, largest = (np.asarray(a)[0] for a in latents.block_sizes(STEP))
+    scaled = latents.latents[:, 0] / STEP[0]
+    np.testing.assert_allclose(left, (scaled**2).mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(largest, np.abs(scaled).max(axis=0), rtol=1e-5)
+
+
 def test_rate_distortion_saves_bits_at_equal_error() -> None:
     latents = analysed(voxels())
     plain = latents.cost(latents.plain(STEP), [prior()])

@@ -52,7 +52,7 @@ PAYLOADS = st.builds(
     st.dictionaries(st.sampled_from(Section), st.binary(max_size=300)),
 )
 
-MOST_SECONDS = 1.0  # per damaged payload; most take a millisecond
+MOST_SECONDS = 1.0  # of processors' time per damaged payload; most take a millisecond
 MOST_BYTES = 2**24  # taken while one is decoded: its chunk has 1000 voxels
 
 
@@ -107,14 +107,14 @@ def sectioned() -> dict[str, Payload]:
 
 def decodes_or_is_refused(data: bytes) -> bool:
     """Whether damaged bytes still decode; any exception but PayloadError passes through and fails."""
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         inrcodec.inspect(data)
         inrcodec.decode(data)
     except PayloadError:
         return False
     finally:
-        assert time.perf_counter() - start < MOST_SECONDS
+        assert time.process_time() - start < MOST_SECONDS
     return True
 
 
@@ -352,14 +352,14 @@ def test_enormous_claims_take_neither_time_nor_memory(shape: tuple[int, ...], fi
     data = payload.to_bytes()
     for read in (inrcodec.decode, inrcodec.inspect):
         tracemalloc.start()
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             with pytest.raises(PayloadError, match="voxels"):
                 read(data)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
         assert peak < 1e6
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from symmetric_maps import AMPLITUDE, d2, ligand, masked, with_ligand, with_spec
 
 from inrcodec import INRCodec, inspect, metrics
 from inrcodec.core import Target
+from inrcodec.core.volume import short_step
 from inrcodec.quality import Quality, measure, with_fsc
 from inrcodec.synthetic_symmetry import symmetric_map
 
@@ -165,6 +167,43 @@ def test_a_symmetry_that_is_not_there_is_not_used() -> None:
     choice = codec.choices["symmetry"]
     assert choice.value is None
     assert choice.figures["c7"] > choice.figures["none"] > len(payload)
+
+
+@pytest.mark.parametrize("bound", [0.05, 0.3])
+def test_a_bound_is_met_with_the_fewest_bytes(bound: float) -> None:
+    """The unit's bits are cheaper than corrections: the step is not the one that pays without symmetry."""
+    volume = d2()
+    codec, payload, decoded = written(volume, "D2", max_error=bound)
+    check(codec, volume, payload, decoded, {"max_error": bound})
+    assert codec.volume is not None
+    for factor in (0.8, 1.25, 2.0):
+        model = replace(codec.volume, step=short_step(codec.volume.step * factor))
+        other = INRCodec(max_error=bound, effort=0, volume=model)
+        assert len(other.encode(volume)) >= len(payload)
+
+
+@pytest.mark.parametrize("snr", [0.2, 1.0, 3.0])
+@pytest.mark.parametrize("width", [0.7, 3.0])
+def test_targets_so_low_that_hardly_anything_is_coded(snr: float, width: float) -> None:
+    square = sum((a - 12.0) ** 2 for a in np.ogrid[:24, :24, :24])  # within few voxels of the centre
+    volume = (d2() * 1e-3 + np.exp(-square / (2 * width**2))).astype(np.float32)
+    codec, payload, decoded = written(volume, "D2", snr=snr)
+    assert measure(volume, decoded).meets(codec.settings.target, volume.nbytes / len(payload))
+    assert codec.choices is not None
+    assert codec.choices["symmetry"].value in ("D2", None)
+
+
+def test_a_volume_whose_density_lies_where_symmetry_says_nothing() -> None:
+    codec, _, _ = written(d2(), "D2", snr=20)
+    assert codec.volume is not None
+    assert codec.volume.symmetry is not None
+    radius = 4
+    symmetry = replace(codec.volume.symmetry, radius=radius)
+    short = INRCodec(effort=0, volume=replace(codec.volume, symmetry=symmetry))
+    corner = np.zeros_like(d2())
+    corner[:6, :6, :6] = 5 * blobs((6, 6, 6))
+    decoded = short.decode(short.encode(corner))
+    assert np.abs(decoded - corner).max() < 2 * codec.volume.step
 
 
 class TestErrors:

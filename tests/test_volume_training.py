@@ -17,6 +17,7 @@ from inrcodec.core.volume_training import (
     block_choice,
     cheaper_network,
     choose_cell,
+    nearby_block,
     train_once,
     training_steps,
 )
@@ -107,6 +108,16 @@ def test_the_search_of_block_lengths() -> None:
     assert choice.value == min(tried, key=lambda b: tried[b]) == 13
     assert choice.figures["16"] == 1.5
     assert block_choice({7: 7.0}, 7, "").reason == "7: as asked"
+
+
+def test_the_best_block_length_near_another() -> None:
+    choice = nearby_block((64, 64, 64), 16, None, lambda block: 2.0 * abs(block - 20) + 2, "times")
+    assert choice.value == 20
+    assert choice.figures["20"] == 1
+    assert choice.figures["16"] == 5
+    nothing = nearby_block((64, 64, 64), 16, None, lambda block: 0.0, "times")
+    assert set(nothing.figures.values()) == {0.0}
+    assert nearby_block((64, 64, 64), 16, 7, lambda block: 1 / 0, "times").reason == "7: as asked"
 
 
 def test_no_cell_where_nothing_is_coded() -> None:

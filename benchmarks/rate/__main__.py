@@ -21,13 +21,14 @@ from benchmarks.rate.measuring import TARGETS, Bench, Plan
 from benchmarks.rate.quality import Reference
 from benchmarks.rate.records import Point, Records
 
+OURS = (ours.NAME, ours.SYMMETRIC)
 QUICK = (ours.NAME, "sperr", "sz3", "zfp", "eman2", "blosc")
 
 RESOLUTIONS = "resolutions.csv"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    names = [ours.NAME, *CODECS]
+    names = [*OURS, *CODECS]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.rate",
         description=__doc__,
@@ -83,10 +84,10 @@ def parse_noise(text: str) -> tuple[str | None, float]:
 
 def choose(asked: Sequence[str] | None, quick: bool) -> list[str]:
     """The codecs that take part; says which cannot."""
-    names = list(asked or [n for n in [ours.NAME, *CODECS] if n == ours.NAME or not CODECS[n].optional])
+    names = list(asked or [*OURS, *(n for n in CODECS if not CODECS[n].optional)])
     if quick and not asked:
         names = [n for n in names if n in QUICK]
-    missing = [n for n in names if n != ours.NAME and not CODECS[n].installed]
+    missing = [n for n in names if n not in OURS and not CODECS[n].installed]
     for name in missing:
         print(f"{name}: left out, {CODECS[name].package} is not installed", file=sys.stderr)
     return [n for n in names if n not in missing]

@@ -17,6 +17,7 @@ from benchmarks.rate.records import Point, Records, key
 from benchmarks.rate.volumes import Volume
 from benchmarks.rate.written import Written
 from inrcodec.core.prior import replaced
+from inrcodec.core.symmetry.detection import detect
 
 BOUNDS = (0.03, 0.1, 0.3)
 """Largest errors asked for directly, in standard deviations of the volume."""
@@ -32,7 +33,7 @@ class Plan:
     """What a run measures.
 
     Attributes:
-        codecs: names; ``inr`` is ours.
+        codecs: names; ``inr`` is ours, ``inr-symmetry`` ours with symmetry.
         effort, device: of ours.
         limit_s: seconds that one point may take.
         stride: every how many values of a knob's scale.
@@ -75,17 +76,25 @@ class Bench:
     def run(self, name: str) -> None:
         """Every point of a codec: its curve, the bounds on the error, the shell correlations."""
         if name == ours.NAME:
-            self._run_ours()
+            self._run_ours(name)
+        elif name == ours.SYMMETRIC:
+            if self._symmetric():
+                self._run_ours(name)
         else:
             self._run_peer(name, CODECS[name])
 
-    def _run_ours(self) -> None:
+    def _symmetric(self) -> bool:
+        """Whether the volume is one chunk, which symmetry needs, and has a symmetry."""
+        volume = self.volume.data
+        return max(volume.shape) <= self.chunk and detect(volume) is not None
+
+    def _run_ours(self, name: str) -> None:
         effort = self.plan.effort
         if "snr" in self.plan.targets:
-            climb(ours.SNR, lambda knob: self.ours("snr", knob, effort), self.plan.stride)
+            climb(ours.SNR, lambda knob: self.ours("snr", knob, effort, name), self.plan.stride)
         for target, values in (("max_error", self.plan.bounds), ("fsc", self.plan.fsc_targets)):
             for value in values if target in self.plan.targets else ():
-                self.ours(target, value, effort)
+                self.ours(target, value, effort, name)
 
     def _run_peer(self, name: str, codec: Codec) -> None:
         for mode, (scale, _) in codec.modes.items():
@@ -101,8 +110,8 @@ class Bench:
         for target in self.plan.fsc_targets:
             search_fsc(target, self._points(name, mode), lambda knob: self.peer(name, mode, knob))
 
-    def ours(self, mode: str, knob: float, effort: int) -> Point:
-        """One point of our codec."""
+    def ours(self, mode: str, knob: float, effort: int, name: str = ours.NAME) -> Point:
+        """One point of our codec; ``name`` says whether with symmetry."""
         volume, device = self.volume, self.plan.device
 
         priors = self.plan.priors
@@ -120,12 +129,11 @@ class Bench:
                     device=device,
                     voxel_size=volume.voxel_size,
                     resolution=volume.resolution,
+                    symmetry="auto" if name == ours.SYMMETRIC else None,
                 )
 
         version = ours.fingerprint() + ("" if network is None else "-unseen")
-        return self._point(
-            ours.NAME, mode, knob, effort, version, write, lambda: ours.warm_up(device, effort)
-        )
+        return self._point(name, mode, knob, effort, version, write, lambda: ours.warm_up(device, effort))
 
     def peer(self, name: str, mode: str, knob: float) -> Point:
         """One point of a peer."""

@@ -20,6 +20,9 @@ from inrcodec.core import decode_many, encode_many
 from inrcodec.core.context import ContextNetwork
 
 NAME = "inr"
+SYMMETRIC = "inr-symmetry"
+"""The same with ``symmetry="auto"``, on maps that have a symmetry and are one chunk."""
+
 SNR = Scale(lambda i: 10.0 + 4.0 * i, 0, -6, 12)
 BATCH_VOXELS = 2**23  # as many as ``inrcodec compress`` hands over at once
 # Modules that no payload depends on; what is not named here counts, so a new module counts.
@@ -77,12 +80,14 @@ def write(
     device: str,
     voxel_size: float,
     resolution: float,
+    symmetry: str | None = None,
 ) -> Written:
     """Fit the volume, write every chunk and the configuration, read both back and decode.
 
     Args:
         mode, knob: ``snr`` in dB (of the represented voxels), ``max_error`` in standard deviations of the
             volume, or ``fsc``, the least Fourier shell correlation up to ``resolution`` (angstrom).
+        symmetry: ``"auto"`` for volumes that are one chunk.
 
     Raises:
         TypeError: this version of the codec has no such target.
@@ -96,7 +101,7 @@ def write(
     where = boxes(volume.shape, chunk)
     batch = max(1, BATCH_VOXELS // chunk**3)
     start = time.perf_counter()
-    codec = INRCodec.fit(volume, chunks=chunk, effort=effort, device=device, **target)
+    codec = INRCodec.fit(volume, chunks=chunk, effort=effort, device=device, symmetry=symmetry, **target)
     config = json.dumps(codec.get_config(), separators=(",", ":")).encode()
     (folder / "config.json").write_bytes(config)
     lengths: list[int] = []

@@ -152,7 +152,7 @@ def _drop_unfinished(path: Path) -> None:
 
 
 def current(points: Iterable[Point]) -> list[Point]:
-    """Good points; of ours, those of the version last written for the same map, crop, chunk and effort."""
+    """Good points; of ours, those of the version last written for one map, crop, chunk, codec and effort."""
     good = [p for p in points if p.ok]
-    latest = {(p.map, p.crop, p.chunk, p.effort): p.version for p in good if p.effort >= 0}
-    return [p for p in good if p.effort < 0 or latest[p.map, p.crop, p.chunk, p.effort] == p.version]
+    latest = {(p.map, p.crop, p.chunk, p.codec, p.effort): p.version for p in good if p.effort >= 0}
+    return [p for p in good if p.effort < 0 or latest[p.map, p.crop, p.chunk, p.codec, p.effort] == p.version]

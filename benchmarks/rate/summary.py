@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from benchmarks import report
@@ -20,16 +20,18 @@ def publish(points: Iterable[Point], effort: int, out: Path, readme: Path | None
     """
     points = list(points)
     groups = tables.group(points, effort)
-    made: Made = {
-        "bd": tables.bd_rows(groups),
-        "ratios": tables.ratio_rows(groups),
-        "best": tables.best_rows(groups),
-        "max_error": tables.bound_rows(groups),
-        "fsc": tables.fsc_rows(groups),
-        "lossless": tables.lossless_rows(groups),
-        "speed": tables.speed_rows(groups),
-    }
+    made: Made = {name: make(groups) for name, make in TABLES.items()}
     short = summary(made)
+    names = sorted({p.map for p in points if p.codec == ours.SYMMETRIC and p.ok})
+    if names:
+        symmetric = tables.group(points, effort, symmetry=True)
+        with_symmetry = {name: TABLES[name](symmetric) for name in WITH_SYMMETRY}
+        made |= {f"{name}_symmetry": rows for name, rows in with_symmetry.items()}
+        again = summary(with_symmetry)
+        short += (
+            f'\n\nThe same with `symmetry="auto"` where a map has a symmetry and is one chunk '
+            f"({', '.join(names)}):\n\n{again}"
+        )
     versions = sorted({p.version for case in groups.values() for p in case.get(ours.NAME, [])})
     failed = [p for p in points if not p.ok]
     notes = [
@@ -47,7 +49,7 @@ def publish(points: Iterable[Point], effort: int, out: Path, readme: Path | None
     for name, rows in made.items():
         if rows:
             parts.append(
-                f"## {TITLES[name]}\n\n{report.markdown(report.same_columns(_laid_out(name, rows)))}\n"
+                f"## {_title(name)}\n\n{report.markdown(report.same_columns(_laid_out(name, rows)))}\n"
             )
     parts.append(", ".join(f"{key} {value}" for key, value in report.machine().items()) + "\n")
     (out / "rate.md").write_text("\n".join(parts), encoding="utf-8")
@@ -59,6 +61,19 @@ def publish(points: Iterable[Point], effort: int, out: Path, readme: Path | None
 
 Made = dict[str, list[report.Row]]
 """The tables by name."""
+
+TABLES: dict[str, Callable[[tables.Groups], list[report.Row]]] = {
+    "bd": tables.bd_rows,
+    "ratios": tables.ratio_rows,
+    "best": tables.best_rows,
+    "max_error": tables.bound_rows,
+    "fsc": tables.fsc_rows,
+    "lossless": tables.lossless_rows,
+    "speed": tables.speed_rows,
+}
+
+WITH_SYMMETRY = ("bd", "ratios", "max_error", "fsc")
+"""Tables that are made a second time with the symmetry of maps."""
 
 MARKS = ("<!-- rate: written by python -m benchmarks.rate --readme -->", "<!-- /rate -->")
 
@@ -136,9 +151,14 @@ def _line(
         rows.append(row)
 
 
+def _title(name: str) -> str:
+    plain = name.removesuffix("_symmetry")
+    return TITLES[plain] + (", with symmetry" if plain != name else "")
+
+
 def _laid_out(name: str, rows: Sequence[report.Row]) -> Sequence[report.Row]:
     """The long table of deltas with one column per peer; the others as they are."""
-    if name != "bd":
+    if name.removesuffix("_symmetry") != "bd":
         return rows
     wide: dict[tuple[str, int], report.Row] = {}
     for row in rows:

@@ -22,12 +22,19 @@ SNRS = (20.0, 25.0, 30.0, 35.0)
 BEST_OF = ("sperr", "sz3")
 
 
-def group(points: Iterable[Point], effort: int) -> Groups:
-    """Points by case and codec: the peers', and ours of one effort."""
+def group(points: Iterable[Point], effort: int, *, symmetry: bool = False) -> Groups:
+    """Points by case and codec: the peers', and ours of one effort.
+
+    With ``symmetry`` ours are those with symmetry in every case that has any.
+    """
     found: dict[Case, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
     for p in current(points):
         if p.effort in (-1, effort):
             found[p.map, p.crop, p.chunk][p.codec].append(p)
+    for codecs in found.values():
+        symmetric = codecs.pop(ours.SYMMETRIC, [])
+        if symmetry and symmetric:
+            codecs[ours.NAME] = symmetric
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,11 +21,14 @@ from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import EFFORTS, Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings, Target
+from inrcodec.core.symmetry.asymmetric_unit import NoImages
 from inrcodec.core.symmetry.field import UNIT_STEP, SymmetricField
 from inrcodec.core.symmetry.fitting import fit_symmetric
 
 _LEFT = 0.005  # squared steps, mean over a block's latents: as little is left of empty blocks
-_BROKEN = 3.0  # times the median of the others: more than quantisation leaves of a symmetric map
+_BROKEN = 3.0  # times the median of the others, or what rounding leaves: the symmetry does not hold
+_LARGE = 1.25  # steps: a latent that rounding alone seldom leaves
+_LARGER = 1 / 8  # more steps of it for twice as many copies
 _FAITHFUL = 0.1  # of the usual weight of a bit, where symmetry is broken
 
 Array = np.ndarray[Any, Any]
@@ -222,7 +226,8 @@ def _fit_volume_scope(
             occupied = chunk.occupied(cell)
         scale, symmetric = np.array([chunk.scale]), None
         if volume.symmetry is not None:
-            symmetric = fit_symmetric(backend, chunk, occupied, volume, preset)
+            with suppress(NoImages):  # all density lies where symmetry says nothing
+                symmetric = fit_symmetric(backend, chunk, occupied, volume, preset)
         values = _normalised([chunk], scale)
         if symmetric is not None:
             values = values - symmetric.units(backend, chunk.box)[None] * (
@@ -238,7 +243,9 @@ def _fit_volume_scope(
                 rest = values - found * (step[0] / 2**LATENT_BITS)
             voxels = Voxels(backend, rest, care, volume.shells)
             latents = voxels.analyse(volume.block)
-            weight = LAMBDA if symmetric is None else _weight_of_rest(latents, step)
+            weight: float | Array = LAMBDA
+            if symmetric is not None:
+                weight = _weight_of_rest(latents, step, symmetric)
             fit = fit_latents(
                 voxels, latents, step, preset, budget=None, networks=[volume.network], weight=weight
             )
@@ -248,17 +255,22 @@ def _fit_volume_scope(
     return out
 
 
-def _weight_of_rest(latents: Latents, step: Array) -> Any:
-    """(blocks,) weight of a bit in what symmetry leaves: small where it leaves more than rounding does.
+def _weight_of_rest(latents: Latents, step: Array, unit: SymmetricField) -> Array:
+    """(blocks,) weight of a bit in what symmetry leaves: infinite where that is little more than rounding.
 
-    Such blocks hold what breaks the symmetry. They are few and sparse, so that their bits are dear; at the
-    usual weight errors would gather there.
+    Bits of the asymmetric unit mend such errors in all copies at once: the more copies, the larger latents
+    are left to it. Elsewhere, few blocks that leave far more than the others hold what breaks the symmetry:
+    they are sparse, so that their bits are dear, and at the usual weight errors would gather there.
     """
-    xp = latents.backend.xp
-    energy = latents.block_energy(step)[0]
-    left = latents.backend.to_numpy(energy)
-    usual = _BROKEN * float(np.median(left[left > _LEFT])) if (left > _LEFT).any() else np.inf
-    return xp.where(energy > usual, xp.zeros_like(energy) + _FAITHFUL * LAMBDA, LAMBDA)
+    left, largest = (latents.backend.to_numpy(a)[0] for a in latents.block_sizes(step))
+    some = left > _LEFT
+    if not some.any():
+        return np.full(len(left), np.inf)
+    weight = np.where(left > _BROKEN * np.median(left[some]), _FAITHFUL * LAMBDA, LAMBDA)
+    large = _LARGE + _LARGER * max(0.0, np.log2(latents.layout.blocks / unit.layout.blocks))
+    large *= max(1.0, np.median(largest[some]) / _LARGE)  # errors of long steps leak into short ones
+    # 1/12 is the mean square of rounding
+    return np.where((left > _BROKEN / 12) | (largest > large), weight, np.inf)
 
 
 def _cost(fit: ChunkFit) -> float:

@@ -47,7 +47,7 @@ def step_indices(backend: Backend, network: ContextNetwork, step: Step) -> Array
     flat = step.features.reshape(FEATURES, -1)
     if backend.device != "numpy":
         return backend.to_numpy(scale_indices(backend, [network], flat)).astype(np.uint8)
-    loud = np.flatnonzero(flat[list(_NEIGHBOURS)].any(axis=0))
+    loud = _loud(flat)
     if step.quiet is None and 2 * len(loud) > flat.shape[1]:
         return scale_indices(backend, [network], flat).astype(np.uint8)
     quiet = step.features[:, :, 0, 0].copy() if step.quiet is None else step.quiet
@@ -61,6 +61,32 @@ def step_indices(backend: Backend, network: ContextNetwork, step: Step) -> Array
             at = band * count + step.blocks[block]
         index[at] = scale_indices(backend, [network], flat[:, loud])
     return index
+
+
+def known_indices(backend: Backend, network: ContextNetwork, features: Any, even: int) -> Any:
+    """Scale indices of one chunk whose latents are known: (FEATURES, n, blocks) -> (n, blocks) float32.
+
+    As in :func:`step_indices` the network is asked once for a band, and colour of blocks, where all
+    neighbours are zero. ``even`` is the number of even blocks, which come first.
+    """
+    _, n, blocks = features.shape
+    flat = features.reshape(FEATURES, -1)
+    loud = _loud(flat) if backend.device == "numpy" else None
+    if loud is None or 2 * len(loud) > flat.shape[1]:
+        return scale_indices(backend, [network], flat).reshape(n, blocks)
+    first = [0, even] if even < blocks else [0]
+    quiet = features[:, :, first]
+    quiet[list(_NEIGHBOURS)] = 0
+    found = scale_indices(backend, [network], quiet.reshape(FEATURES, -1)).reshape(n, -1)
+    index = np.repeat(found, [even, blocks - even][: len(first)], axis=1)
+    if len(loud):
+        index.reshape(-1)[loud] = scale_indices(backend, [network], flat[:, loud])
+    return index
+
+
+def _loud(features: Array) -> Array:
+    """Which latents have a neighbour that is not zero: (FEATURES, n) -> indices."""
+    return np.flatnonzero(features[list(_NEIGHBOURS)].any(axis=0))
 
 
 class ContextState:

@@ -211,7 +211,7 @@ def fit_latents(
     *,
     budget: Array | None,
     networks: Sequence[ContextNetwork] | None = None,
-    weight: Any = LAMBDA,
+    weight: float | Array = LAMBDA,
     seed: int = 0,
 ) -> Fit:
     """Choose latents by rate and distortion, training networks in between where the preset does.
@@ -220,7 +220,7 @@ def fit_latents(
         step: (batch,) to start from.
         budget: (batch,) squared error to spend; None keeps the step.
         networks: fixed networks (volume scope); None starts at the prior and trains.
-        weight: of a bit in squared steps, one or (blocks,) in coding order.
+        weight: of a bit in squared steps, one or (blocks,) in coding order; infinite leaves a block empty.
     """
     latents, step = voxels.fill(latents, step, preset.fills, budget)
     fixed = networks is not None

@@ -162,8 +162,10 @@ class Latents:
         xp = self.backend.xp
         features = self.features(q) if features is None else features
         if len(networks) == 1:
-            flat = [context.scale_indices(self.backend, networks, f) for f in _unstack(features)]
-            index = xp.stack(flat, axis=0)
+            shape, even = (context.FEATURES, len(q.bands), self.layout.blocks), self.layout.even
+            chunks = [xp.reshape(f, shape) for f in _unstack(features)]
+            known = [context_state.known_indices(self.backend, networks[0], f, even) for f in chunks]
+            index = xp.stack(known, axis=0)
         else:
             index = context.scale_indices(self.backend, networks, features)
         index = index.reshape(self.batch, len(q.bands), self.layout.blocks)
@@ -189,19 +191,21 @@ class Latents:
         *,
         index: Any | None = None,
         prune: bool = False,
-        weight: Any = LAMBDA,
+        weight: float | Array = LAMBDA,
     ) -> Quantised:
         """Choose each latent among its rounding, one nearer zero and zero, by distortion + weight * bits.
 
         The rates are those the networks predict from the latents chosen before (``q``), or those of scale
         indices that :meth:`indices` gave for them. ``prune`` drops
         whole radial bins that cost more than they mend; they do not come back. ``weight`` is one or
-        (blocks,).
+        (blocks,), infinite for blocks that are left empty.
         """
         if len(q.bands) == 0:
             return q
         xp = self.backend.xp
         index = self.indices(q, networks) if index is None else index
+        coded = self.backend.asarray(np.isfinite(weight))
+        weight = self.backend.asarray(np.where(np.isfinite(weight), weight, LAMBDA).astype(np.float32))
         scaled = self._scaled(q, step)
         upper = xp.round(scaled)
         best = xp.zeros_like(upper)
@@ -210,7 +214,7 @@ class Latents:
         for candidate in (upper - 1, upper):
             magnitude = xp.astype(xp.clip(candidate, 0, _COST_TOP), xp.int64)
             score = (scaled - candidate) ** 2 + weight * _costs(self.backend, index, magnitude)
-            better = (score < least) & (candidate > 0)
+            better = (score < least) & (candidate > 0) & coded
             best = xp.where(better, candidate, best)
             least = xp.where(better, score, least)
         keep = self.active_mask(q)
@@ -219,10 +223,11 @@ class Latents:
         signed = best * xp.sign(self.latents[self.backend.asarray(q.bands)]) * keep
         return self._trim(q.bands, signed)
 
-    def block_energy(self, step: Array) -> Any:
-        """(batch, blocks) mean square of a block's latents, in squared steps."""
+    def block_sizes(self, step: Array) -> tuple[Any, Any]:
+        """Of each block, (batch, blocks): mean square of its latents, and largest magnitude, in steps."""
+        xp = self.backend.xp
         scaled = self.latents / self._steps(step)
-        return self.backend.xp.mean(scaled * scaled, axis=0)
+        return xp.mean(scaled * scaled, axis=0), xp.max(xp.abs(scaled), axis=0)
 
     def _worth(self, q: Quantised, score: Any, scaled: Any) -> Any:
         """(n, batch, 1) 0 for radial bins that cost more than they mend: dropped, they cost nothing."""

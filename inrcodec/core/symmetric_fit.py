@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from inrcodec.core.block_search import descend_blocks
 from inrcodec.core.choices import Choice
 from inrcodec.core.decoder import decode_many
 from inrcodec.core.encoder import encode_many, encoding_backend
@@ -21,7 +20,7 @@ from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings
 from inrcodec.core.settling import settle
 from inrcodec.core.shell_loop import fit_fsc
-from inrcodec.core.symmetry.asymmetric_unit import find_unit
+from inrcodec.core.symmetry.asymmetric_unit import NoImages, find_unit
 from inrcodec.core.symmetry.detection import Detected
 from inrcodec.core.symmetry.fitting import unit_voxels
 from inrcodec.core.symmetry.groups import Helix, Symmetry
@@ -30,7 +29,7 @@ from inrcodec.core.symmetry.model import SymmetryModel
 from inrcodec.core.volume import VolumeModel, short_step
 from inrcodec.core.volume_fit import fit, train
 from inrcodec.core.volume_sample import Part, allowed_error, chunk_boxes
-from inrcodec.core.volume_training import BITS_SLOPE, Progress, block_choice, filled_score
+from inrcodec.core.volume_training import BITS_SLOPE, Progress, filled_score, nearby_block
 
 _COARSE = 48  # voxels a side of the grid that an asymmetric unit is placed on
 _BLOCK = 10  # voxels: a usual block length
@@ -38,6 +37,8 @@ _FAR = 0.9  # of the longest distance from the centre: density there is the solv
 _MARGINS = (0, 1, 2)
 _NOTHING = 0.01  # of the error that the step leaves: density that needs no symmetry
 _RATIO_TURNS = 6
+_BOUND_TURNS = 8
+_SHORTER = 0.8  # of a step: the next one tried
 _NEAR = 0.01  # of the bytes asked for: enough
 
 Array = np.ndarray[Any, Any]
@@ -92,11 +93,17 @@ def fit_symmetric_volume(
     plain = fitted(None, lambda f: report(0.5 * f))
     if ready is None:
         return plain
-    symmetry = placed(detected.symmetry, ready, plain.step)
-    if symmetry.images.axes:
-        symmetry = _with_margin(volume, settings, replace(plain, symmetry=symmetry), device)
-    report(0.6)
-    model = fitted(symmetry, lambda f: report(0.6 + 0.3 * f))
+    try:
+        symmetry = placed(detected.symmetry, ready, plain.step)
+        if symmetry.images.axes:
+            symmetry = _with_margin(volume, settings, replace(plain, symmetry=symmetry), device)
+        report(0.6)
+        model = fitted(symmetry, lambda f: report(0.6 + 0.3 * f))
+    except NoImages:
+        why = "so large an error is allowed that hardly anything is coded"
+        return with_choice(plain, Choice("symmetry", None, why))
+    if settings.target.kind == "max_error":
+        model = _settled_bound(volume, settings, model, device)
     report(0.9)
     name = detected.symmetry.group.symbol
     bytes_ = {
@@ -139,6 +146,9 @@ def placed(symmetry: Symmetry, ready: Prepared, step: float) -> SymmetryModel:
         symmetry: of the volume.
         ready: the volume.
         step: quantiser step in density units, by which density far out counts as none.
+
+    Raises:
+        NoImages: next to no density is left within any radius.
     """
     d, h, w = ready.chunk.shape
     represented = np.zeros((d, h, w), bool)
@@ -189,7 +199,8 @@ def _radius(symmetry: Symmetry, ready: Prepared, step: float) -> int | None:
     level = ready.offset if ready.background is not None else far
     energy = np.bincount(distance.ravel(), weights=((ready.values - level) ** 2).ravel())
     beyond = energy.sum() - energy.cumsum()
-    radius = int(np.flatnonzero(beyond <= _NOTHING * ready.values.size * step**2 / 12)[0])
+    left = min(ready.values.size * step**2 / 12, energy.sum())  # steps may be far larger than the density
+    radius = int(np.flatnonzero(beyond <= _NOTHING * left)[0])
     return radius if radius < distance.max() else None
 
 
@@ -239,15 +250,30 @@ def _unit_block(
     voxels: Voxels, ready: Prepared, start: int, step: float, settings: Settings, preset: Preset
 ) -> Choice:
     """The block length that takes the fewest bits around the asymmetric unit, near the volume's."""
-    if settings.block is not None:
-        return block_choice({}, settings.block, "")
 
     def figure(length: int) -> float:
         return filled_score([Part(ready, voxels, voxels.analyse(length))], step, preset, None)
 
-    scores = descend_blocks(voxels.shape, start, figure)
     why = "times the fewest bits of the asymmetric unit"
-    return block_choice(scores, None, why, 1 / min(scores.values()))
+    return nearby_block(voxels.shape, start, settings.block, figure, why)
+
+
+def _settled_bound(volume: Array, settings: Settings, model: VolumeModel, device: str) -> VolumeModel:
+    """The model with the step at which field and corrections together take the fewest bytes.
+
+    Symmetry makes the field cheaper and leaves corrections as they are: a shorter step than without it pays.
+    """
+    best, least = model, _nbytes(volume, settings, model, volume.shape, device)
+    for factor in (_SHORTER, 1 / _SHORTER):
+        for _ in range(_BOUND_TURNS):
+            tried = replace(best, step=short_step(best.step * factor))
+            nbytes = _nbytes(volume, settings, tried, volume.shape, device)
+            if nbytes >= least:
+                break
+            best, least = tried, nbytes
+        if best is not model:
+            break
+    return best
 
 
 def _settled_ratio(volume: Array, settings: Settings, model: VolumeModel, device: str) -> VolumeModel:

@@ -9,7 +9,7 @@ import numpy as np
 
 from inrcodec.core import bounded
 from inrcodec.core.backend import Backend, get_backend
-from inrcodec.core.block_search import descend_blocks, search_blocks
+from inrcodec.core.block_search import search_blocks
 from inrcodec.core.casting import before_rounding
 from inrcodec.core.choices import Choice, Choices
 from inrcodec.core.context import ContextNetwork
@@ -41,6 +41,7 @@ from inrcodec.core.volume_training import (
     cheaper_network,
     choose_cell,
     filled_score,
+    nearby_block,
     train_once,
     training_steps,
 )
@@ -173,16 +174,13 @@ def _filled_block(
     preset: Preset,
 ) -> Choice:
     """The best block length once voxels outside occupied cells do not matter: mostly a longer one."""
-    if settings.block is not None:
-        return block_choice({}, settings.block, "")
     shape = max((p.shape for p in sample), key=lambda s: float(np.prod(s)))
 
     def figure(length: int) -> float:
         return filled_score(make_parts(backend, sample, unit, length, cell), step, preset, cell)
 
-    scores = descend_blocks(shape, block, figure)
     why = f"times the fewest bits around occupied cells of {cell}"
-    return block_choice(scores, None, why, 1 / min(scores.values()))
+    return nearby_block(shape, block, settings.block, figure, why)
 
 
 def _represented(parts: list[Part]) -> float:

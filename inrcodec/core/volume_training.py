@@ -9,6 +9,7 @@ import numpy as np
 
 from inrcodec.core import occupancy
 from inrcodec.core.backend import Backend
+from inrcodec.core.block_search import descend_blocks
 from inrcodec.core.choices import Choice
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.latents import Latents, Quantised
@@ -37,6 +38,16 @@ def block_choice(tried: dict[int, float], asked: int | None, why: str, scale: fl
         return Choice("block", asked, "as asked")
     figures = {str(block): scale * figure for block, figure in tried.items()}
     return Choice("block", min(tried, key=lambda b: tried[b]), why, figures)
+
+
+def nearby_block(
+    shape: tuple[int, int, int], start: int, asked: int | None, figure: Callable[[int], float], why: str
+) -> Choice:
+    """The best length near one that was chosen before; its figures are relative to the best."""
+    if asked is not None:
+        return block_choice({}, asked, "")
+    scores = descend_blocks(shape, start, figure)
+    return block_choice(scores, None, why, 1 / (min(scores.values()) or 1.0))  # none costs a bit: all alike
 
 
 def choose_cell(

@@ -22,6 +22,10 @@ _LARGEST = 2.0**28  # whole numbers that densities are scaled to
 Array = np.ndarray[Any, Any]
 
 
+class NoImages(ValueError):
+    """All density lies where symmetry says nothing: there is no asymmetric unit to speak of."""
+
+
 def find_unit(images: Images, represented: Array, margin: int = 0) -> tuple[Spans, Array]:
     """The box that holds the images of all represented voxels, and which of its voxels matter.
 
@@ -35,6 +39,9 @@ def find_unit(images: Images, represented: Array, margin: int = 0) -> tuple[Span
 
     Returns:
         Start and end of the box along each axis, and a mask of its voxels.
+
+    Raises:
+        NoImages: no represented voxel has an image.
     """
     z, y, x = (_nearest(a) for a in _positions(images, represented))
     low = [int(a.min()) for a in (z, y, x)]
@@ -68,7 +75,7 @@ def _positions(images: Images, represented: Array) -> tuple[Array, Array, Array]
     """Images of the represented voxels that have one, some of them more than once.
 
     Raises:
-        ValueError: none has.
+        NoImages: none has.
     """
     whole = (slice(0, represented.shape[0]), slice(0, represented.shape[1]), slice(0, represented.shape[2]))
     if images.axial:
@@ -78,7 +85,7 @@ def _positions(images: Images, represented: Array) -> tuple[Array, Array, Array]
             plane, column = np.nonzero(held)
             found.append((part.z[plane], part.y[column], part.x[column]))
         if not found or not sum(len(z) for z, _, _ in found):
-            raise ValueError("no represented voxel has an image")
+            raise NoImages("no represented voxel has an image")
         z, y, x = (np.concatenate(a) for a in zip(*found, strict=True))
         return z, y, x
     unit = Distinct.of(images, whole)
@@ -86,7 +93,7 @@ def _positions(images: Images, represented: Array) -> tuple[Array, Array, Array]
     held[unit.table[represented]] = True
     held = held[:-1]
     if not held.any():
-        raise ValueError("no represented voxel has an image")
+        raise NoImages("no represented voxel has an image")
     z, y, x = (a[held] for a in unit.voxels())
     if images.axes:
         return images.between(z, y, x)

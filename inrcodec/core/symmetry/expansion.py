@@ -160,18 +160,17 @@ class Distinct:
         table = np.full([len(r) for r in ranges], -1, np.int32)
         inside = ball(images, region)
 
-        def number(plane: int) -> None:
-            near = [np.flatnonzero(inside[plane].any(axis=axis)) for axis in (1, 0)]
-            if not near[0].size:
-                return
-            rows, columns = (slice(int(n[0]), int(n[-1]) + 1) for n in near)
-            _, y, x = np.ix_(ranges[0][:1], ranges[1][rows], ranges[2][columns])
-            at_z, at_y, at_x = images.on_lattice(ranges[0][plane].reshape(1, 1, 1), y, x)
-            own = (((at_z - low[0]) * shape[1] + at_y - low[1]) * shape[2] + at_x - low[2])[0]
-            held[own[inside[plane, rows, columns]]] = True
-            table[plane, rows, columns] = np.where(inside[plane, rows, columns], own, -1)
+        tiles = [tile for tile in _tiles(inside.shape) if inside[tile].any()]
 
-        in_threads(number, range(len(table)))
+        def number(i: int) -> None:
+            tile = tiles[i]
+            at = images.on_lattice(*np.ix_(*(r[s] for r, s in zip(ranges, tile, strict=True))))
+            z, y, x = (a - start for a, start in zip(at, low, strict=True))
+            own = (z * shape[1] + y) * shape[2] + x
+            held[own[inside[tile]]] = True
+            np.copyto(table[tile], own, where=inside[tile])
+
+        in_threads(number, range(len(tiles)))
         wanted = np.flatnonzero(held)
         numbers = np.full(len(held) + 1, len(wanted), np.int32)  # the last one is that of -1
         numbers[wanted] = np.arange(len(wanted), dtype=np.int32)

@@ -175,8 +175,9 @@ class Images:
         offsets = [_small(a * _ONE - c) for a, c in zip((z, y, x), self.symmetry.centre, strict=True)]
         furthest: Array | None = None
         out: list[Array] = []
-        for matrix in self.lattice:
-            score = _dot(self.direction @ matrix, offsets)
+        toward = np.array(self.direction, np.int64) @ self.lattice
+        for i in _contenders(toward, offsets):
+            matrix, score = self.lattice[i], _dot(toward[i], offsets)
             moved = []
             for row, centre in zip(matrix, self.symmetry.centre, strict=True):
                 axis = int(np.flatnonzero(row)[0])
