@@ -221,7 +221,10 @@ def test_symmetry_counts_where_a_map_has_one_and_is_one_chunk(maps: Path, tmp_pa
     }
     for row in symmetric:
         assert float(row["snr"]) > float(row["knob"]) - 0.01
-        assert int(row["nbytes"]) < 0.7 * int(plain[row["knob"]]["nbytes"])
+        without = int(plain[row["knob"]]["nbytes"])
+        # Below 0 dB the volume of zeros will do, and both ways are as small as a payload gets.
+        assert int(row["nbytes"]) < 0.7 * without if float(row["knob"]) > 0 else int(row["nbytes"]) == without
+    assert sum(float(row["knob"]) > 0 for row in symmetric) >= 3
 
 
 def test_the_whole_benchmark_and_a_second_run(
