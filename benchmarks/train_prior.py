@@ -1,6 +1,6 @@
 """Trains the built-in prior: ``python -m benchmarks.train_prior MAPS... --out FOLDER --folds 4``.
 
-Latents are collected over generated maps and, where given, real ones: random block lengths and targets,
+Latents are collected over generated maps and, where given, real ones: random block lengths, edges and targets,
 masked voxels filled as the encoder fills them, first quantised plainly, then as the encoder chooses them
 with the network of the first pass. Every fit weighs the same: what is minimised is the mean over fits of
 the share that their bits change by.
@@ -24,6 +24,8 @@ from benchmarks.report import find_maps, map_name, read_map
 from inrcodec.core import context, training
 from inrcodec.core.backend import Backend, get_backend
 from inrcodec.core.context import ContextNetwork
+from inrcodec.core.fields.basis import with_edges
+from inrcodec.core.fields.edges import EDGES
 from inrcodec.core.fitting import Voxels, plain_step
 from inrcodec.core.prepare import prepare
 from inrcodec.core.presets import BLOCK_LENGTHS
@@ -65,7 +67,7 @@ def collect(
         cell = None if ready.background is None else [None, 1, 1, 2][rng.integers(4)]
         voxels = Voxels(backend, values, ready.care(None if cell is None else ready.occupied(cell)))
         for block in rng.choice(BLOCK_LENGTHS, 2, replace=False):
-            latents = voxels.analyse(int(block))
+            latents = voxels.analyse(with_edges(int(block), int(rng.integers(len(EDGES)))))
             budget = np.array([ready.represented.sum() / 10 ** (rng.uniform(*SNR) / 10)])
             step = plain_step(voxels, latents, budget)
             latents, step = voxels.fill(latents, step, FILLS, budget)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inrcodec.core.fields.layout import MAX_BLOCK
 from inrcodec.core.mlp.fixed import FixedNetwork, inflated
 from inrcodec.core.mlp.section import Shape
 from inrcodec.core.payload import (
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from inrcodec.mrc import MRCVolume
 
 MAGIC = b"INRP"
-VERSION = 1
+VERSION = 2
 HEADER_BYTES = 1024
 MAX_FILES = 2**16
 MAX_NAME = 255  # bytes
@@ -54,7 +53,7 @@ class PackedMap:
         shape, dtype: of the densities as the file has them, byte order included.
         chunk_shape: voxels per axis of a chunk; those at the far ends are cut.
         payloads: one for each chunk, in C order of the chunks.
-        step, block: quantiser step (density units) and nominal block length (voxels) of a ``local-fourier``
+        step, block: quantiser step (density units) and number of the block (length and edges) of a ``local-fourier``
             map; 0 with ``mlp``.
     """
 
@@ -133,7 +132,7 @@ class Container:
             for n in (*packed.shape, *packed.chunk_shape):
                 out += pack_varint(n)
             if self.field == Field.LOCAL_FOURIER:
-                out += struct.pack("<dB", packed.step, packed.block)
+                out += struct.pack("<dB", packed.step, packed.block - 1)
             for payload in packed.payloads:
                 out += pack_varint(len(payload)) + payload
         out += struct.pack("<I", zlib.crc32(out))
@@ -208,9 +207,9 @@ def _read_map(reader: Reader, field: Field) -> PackedMap:
         raise PayloadError(f"chunk shape {chunk_shape}: a chunk has 1 to {MAX_VOXELS} voxels")
     step, block = 0.0, 0
     if field == Field.LOCAL_FOURIER:
-        step, block = reader.f64(), reader.u8()
-        if not (0 < step <= MAX_DENSITY and 1 <= block <= MAX_BLOCK):  # written so that NaN fails
-            raise PayloadError(f"{name}: step {step} or block length {block} makes no sense")
+        step, block = reader.f64(), reader.u8() + 1
+        if not 0 < step <= MAX_DENSITY:  # written so that NaN fails
+            raise PayloadError(f"{name}: step {step} makes no sense")
     chunks = math.prod(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))
     # a list grows with what is really there, however many chunks are claimed
     payloads = []

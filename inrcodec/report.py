@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from inrcodec.core import Target
+from inrcodec.core.fields.basis import block_length
 from inrcodec.maps import Result
 from inrcodec.store import Description, Sizes
 from inrcodec.symmetry_report import SymmetryReport
@@ -91,7 +92,9 @@ def description(found: Description) -> list[str]:
     else:
         model = settings.volume
         cell = "no occupancy mask" if model.cell is None else f"occupancy cells of {model.cell} voxels"
-        out.append(f"scope           volume: step {model.step:.6g}, block {model.block}, {cell}")
+        out.append(
+            f"scope           volume: step {model.step:.6g}, block {block_length(model.block)}, {cell}"
+        )
         out += _resolution_lines(model.resolution, found.estimated)
         if model.shells is not None:
             out.append(

@@ -1,4 +1,4 @@
-"""Which block lengths are worth trying, and in what order."""
+"""Which block lengths and edges are worth trying, and in what order."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from inrcodec.core.fields.basis import block_sizes
+from inrcodec.core.fields.basis import block_length, block_sizes, edge_kind, with_edges
 from inrcodec.core.presets import BLOCK_LENGTHS, FIRST_BLOCKS, Preset
+
+
+_KINDS = (1, 2), (3,)  # of edges: rougher density than kind 0 is made for, and smoother
 
 
 def candidate_blocks(shape: tuple[int, int, int], wanted: Sequence[int]) -> list[int]:
@@ -25,19 +28,20 @@ def search_blocks(
     figure: Callable[[int], float],
     spread: Callable[[Callable[[int], float], list[int]], Iterable[float]] = map,
 ) -> dict[int, float]:
-    """Block lengths and what each is judged by: a coarse search, both neighbours of its best, then more.
+    """Blocks and what each is judged by: lengths in a coarse search, both neighbours of its best, then more;
+    and other edges for the best length.
 
-    Both, as a map that was sampled more finely once can have a second length at which it is cheap.
+    Both neighbours, as a map that was sampled more finely once can have a second length at which it is cheap.
 
     Args:
         shape: (d, h, w) of the largest chunk.
         asked: the only length to try; None searches.
-        preset: how many are tried.
-        figure: of a length, smaller being better.
+        preset: how many lengths are tried.
+        figure: of a block, smaller being better.
         spread: maps it over the lengths of the coarse search, over threads maybe.
     """
     if asked is not None:
-        return {asked: figure(asked)}
+        return search_edges({asked: figure(asked)}, figure)
     first = candidate_blocks(shape, FIRST_BLOCKS)
     tried = dict(zip(first, spread(figure, first), strict=True))
     lengths = candidate_blocks(shape, (*FIRST_BLOCKS, *BLOCK_LENGTHS))
@@ -49,21 +53,35 @@ def search_blocks(
         rest = rest or [b for b in lengths if b not in tried]
         block = min(rest, key=lambda b: abs(np.log(b / best)))
         tried[block] = figure(block)
+    return search_edges(tried, figure)
+
+
+def search_edges(tried: dict[int, float], figure: Callable[[int], float]) -> dict[int, float]:
+    """What was tried, and the best length of it with other edges: rougher ones, or else smoother, while better."""
+    best = min(tried, key=lambda b: tried[b])
+    for kinds in _KINDS:
+        for kind in kinds:
+            block = with_edges(best, kind)
+            tried[block] = figure(block)
+            if min(tried, key=lambda b: tried[b]) != block:
+                break
+        if edge_kind(min(tried, key=lambda b: tried[b])):
+            break
     return tried
 
 
 def descend_blocks(
     shape: tuple[int, int, int], start: int, figure: Callable[[int], float]
 ) -> dict[int, float]:
-    """Block lengths from one on, to its better neighbours until there is none, and what each is judged by.
+    """Blocks of ever better lengths and the same edges, from one on, and what each is judged by.
 
     Args:
         shape: (d, h, w) of the largest chunk.
-        start: the first length, or the nearest to it that the shape has.
-        figure: of a length, smaller being better.
+        start: the first block, or the nearest to its length that the shape has.
+        figure: of a block, smaller being better.
     """
-    lengths = candidate_blocks(shape, BLOCK_LENGTHS)
-    first = min(lengths, key=lambda b: abs(np.log(b / start)))
+    lengths = [with_edges(b, edge_kind(start)) for b in candidate_blocks(shape, BLOCK_LENGTHS)]
+    first = min(lengths, key=lambda b: abs(np.log(block_length(b) / block_length(start))))
     tried = {first: figure(first)}
     while True:
         at = lengths.index(min(tried, key=lambda b: tried[b]))

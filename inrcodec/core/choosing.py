@@ -113,11 +113,7 @@ def _fit_batch(
     values = _normalised(chunks, scales)
     voxels = Voxels(backend, values, care)
     budget = _budget(voxels, chunks, scales, settings.target, preset)
-    if settings.block is not None:
-        blocks = np.full((1, len(chunks)), settings.block)
-        steps = plain_step(voxels, voxels.analyse(settings.block), budget)[None]
-    else:
-        blocks, steps = choose_block(voxels, budget, preset)
+    blocks, steps = choose_block(voxels, budget, preset, settings.block)
     if len(blocks) > 1:
         # estimates are of plain quantisation: the best two or three are compared as they will be coded
         screen = replace(preset, rounds=1, trainings=0)

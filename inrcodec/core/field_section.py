@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core.fields.basis import TABLE_BITS
-from inrcodec.core.fields.layout import BINS, MAX_BLOCK, Layout, get_layout
+from inrcodec.core.fields.layout import BINS, Layout, get_layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS
 from inrcodec.core.payload import MAX_DENSITY, MAX_SIDE, PayloadError, Reader, pack_short, pack_varint, short
 from inrcodec.core.shells import ShellTable
@@ -34,7 +34,7 @@ class FieldSection:
     Attributes:
         step: quantiser step, density units; kept as the upper half of a double in chunk scope.
         offset: density of a field whose latents are all zero; kept likewise, unless it is the background.
-        block: nominal block length, voxels.
+        block: number of the block: nominal length and edges.
         network: number of the built-in prior that weights refer to.
         offsets: (3,) reconstruction offsets for magnitudes 1, 2 and above, in 1/64 step.
         envelope: (BINS,) coarse spectrum; bins of 0 hold no latents.
@@ -93,7 +93,7 @@ class FieldSection:
         """The section of a chunk of (d, h, w) voxels."""
         out = bytearray([0])
         if self.volume is None:
-            out.append(self.block)
+            out.append(self.block - 1)
             out += pack_short(self.step) + pack_varint(self.network)
         else:
             out += struct.pack("<I", self.volume.digest)
@@ -132,9 +132,7 @@ class FieldSection:
             block, step, network = volume.block, volume.step, volume.prior
         else:
             volume = None
-            block, step, network = reader.u8(), reader.short(), reader.varint()
-        if not 1 <= block <= MAX_BLOCK:
-            raise PayloadError(f"block length {block} is not between 1 and {MAX_BLOCK}")
+            block, step, network = reader.u8() + 1, reader.short(), reader.varint()
         offsets = np.frombuffer(reader.take(3), np.int8).astype(np.int64)
         envelope = read_envelope(reader)
         kind = flags % 4

@@ -176,10 +176,12 @@ def plain_step(voxels: Voxels, latents: Latents, budget: Array) -> Array:
     return step
 
 
-def choose_block(voxels: Voxels, budget: Array, preset: Preset) -> tuple[Array, Array]:
-    """Block lengths by estimated bits, best first, and their steps: both (``preset.finalists``, batch).
+def choose_block(
+    voxels: Voxels, budget: Array, preset: Preset, asked: int | None = None
+) -> tuple[Array, Array]:
+    """Blocks by estimated bits, best first, and their steps: both (``preset.finalists``, batch).
 
-    The search of :func:`search_blocks` by the mean over the batch.
+    The search of :func:`search_blocks` by the mean over the batch; ``asked`` is the only length.
     """
     tried: dict[int, tuple[Array, Array]] = {}
 
@@ -193,9 +195,9 @@ def choose_block(voxels: Voxels, budget: Array, preset: Preset) -> tuple[Array, 
     if voxels.backend.device == "numpy":
         workers = min(len(FIRST_BLOCKS), os.cpu_count() or 1)
         with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
-            search_blocks(voxels.shape, None, preset, figure, pool.map)
+            search_blocks(voxels.shape, asked, preset, figure, pool.map)
     else:
-        search_blocks(voxels.shape, None, preset, figure)
+        search_blocks(voxels.shape, asked, preset, figure)
     blocks = np.array(sorted(tried))
     bits = np.stack([tried[b][1] for b in blocks])
     steps = np.stack([tried[b][0] for b in blocks])

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core.field_section import FieldSection, volume_digest
+from inrcodec.core.fields.basis import block_length, edge_kind
+from inrcodec.core.fields.edges import EDGES
 from inrcodec.core.mlp.section import OUTPUT_BITS, MLPSection
 from inrcodec.core.payload import Field, Payload, Reader, Section
 from inrcodec.core.prepare import as_volume_shape
@@ -30,8 +32,9 @@ class PayloadInfo:
         sections: bytes per section.
         details: of a field: occupancy ``cell`` (voxels, or None) and which ``networks``; in chunk scope, or
             where the volume was given, also ``step``, ``offset`` and ``background`` (density units), ``box``
-            of the field in the chunk seen as (d, h, w), ``block`` (voxels), ``grid`` (blocks per axis) and
-            ``coded_share`` of the frequency bands.
+            of the field in the chunk seen as (d, h, w), ``block`` (voxels), ``edges`` (what the correlation of
+            neighbours lacks of 1 in the density that end blocks are made for), ``grid`` (blocks per axis)
+            and ``coded_share`` of the frequency bands.
             With symmetry also ``symmetry``, of any scope: a dictionary of its ``group`` (symbol; a helix's
             rise in voxels), ``order`` (:func:`copies`), ``box`` of the asymmetric unit's field in voxels of
             the chunk seen as (d, h, w), out of which it may stick, and ``radius`` (voxels from the centre or
@@ -102,7 +105,8 @@ def _details(payload: Payload, volume: VolumeModel | None) -> dict[str, Any]:
         "offset": section.offset,
         "background": section.background,
         "box": tuple((s.start, s.stop) for s in section.box),
-        "block": section.block,
+        "block": block_length(section.block),
+        "edges": f"{EDGES[edge_kind(section.block)]}/64",
         "grid": layout.grid,
         "coded_share": len(section.active) / layout.bands,
         "cell": cell,

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 MAGIC = b"INR"
-VERSION = 4
+VERSION = 5
 SHORTEST = 13  # bytes: frame and checksum of a payload of one axis and no section
 MAX_VOXELS = 2**30
 MAX_NDIM = 4

@@ -32,7 +32,7 @@ from inrcodec.core.volume_sample import Part, chunk_boxes, draw_sample, make_par
 from inrcodec.core.volume_training import (
     ROUNDS,
     Progress,
-    block_choice,
+    block_choices,
     cheaper_network,
     choose_cell,
     train_once,
@@ -100,9 +100,8 @@ class SampleFit:
         self.report = report
 
     def run(self) -> ShellFit:
-        """The fit of the block length that takes the fewest bits."""
-        chosen, weight = self._choose_block()
-        block = int(chosen.value or 0)
+        """The fit of the block that takes the fewest bits."""
+        block, weight, chosen = self._choose_block()
         self.report(0.3)
         leakage = self._leakage(block)
         step, shells = table(leakage.weights(weight))
@@ -110,14 +109,14 @@ class SampleFit:
         size = None if cell.value is None else int(cell.value)
         parts = make_parts(self.backend, self.sample, self.unit, block, size)
         network, weight, cutoff, trained = self._train(parts, leakage, weight)
-        choices = replace(self.choices, made=(*self.choices.made, chosen, cell, *trained))
+        choices = replace(self.choices, made=(*self.choices.made, *chosen, cell, *trained))
         model = VolumeModel(step * self.unit, block, network.to_bytes(prior()), cell=size, choices=choices)
         return ShellFit(weight, self.budget, leakage, model, self.unit, MAX_NODES).with_weight(weight, cutoff)
 
     def _leakage(self, block: int) -> Leakage:
         return Leakage(get_layout(self.shape, block), self.voxel_size, self.budget.width, self.budget.bins)
 
-    def _choose_block(self) -> tuple[Choice, Array]:
+    def _choose_block(self) -> tuple[int, Array, list[Choice]]:
         weights: dict[int, Array] = {}
 
         def figure(block: int) -> float:
@@ -127,8 +126,8 @@ class SampleFit:
         asked = self.settings.block
         tried = search_blocks(self.shape, asked, self.preset, figure)
         voxels = sum(p.chunk.size for p in self.sample)
-        choice = block_choice(tried, asked, "bit per voxel estimated at the target", 1 / voxels)
-        return choice, weights[int(choice.value or 0)]
+        best, choices = block_choices(tried, asked, "bit per voxel estimated at the target", 1 / voxels)
+        return best, weights[best], choices
 
     def _bits(self, block: int) -> tuple[float, Array]:
         """Estimated bits of the sample at the target, quantised plainly, and the weights of its bins."""

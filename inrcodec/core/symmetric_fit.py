@@ -228,16 +228,16 @@ def _fit_unit(
     occupied = ready.occupied(plain.cell or 1) if masked else None
     _, voxels = unit_voxels(backend, symmetry, ready, occupied, plain.shells)
     step = plain.step / ready.scale
-    block = _unit_block(voxels, ready, plain.block, step, settings, preset)
-    parts = [Part(ready, voxels, voxels.analyse(int(block.value or 0)))]
+    block, chosen = _unit_block(voxels, ready, plain.block, step, settings, preset)
+    parts = [Part(ready, voxels, voxels.analyse(block))]
     network, _, trained = train(parts, step, preset, None, 1.0, lambda _: None)
     model = replace(
         plain,
-        block=int(block.value or 0),
+        block=block,
         weights=network.to_bytes(prior()),
         symmetry=symmetry,
     )
-    for choice in (block, *trained):
+    for choice in (chosen, *trained):
         model = with_choice(model, choice)
     if settings.target.kind == "snr":
         whole = [tuple(slice(0, n) for n in volume.shape)]
@@ -248,7 +248,7 @@ def _fit_unit(
 
 def _unit_block(
     voxels: Voxels, ready: Prepared, start: int, step: float, settings: Settings, preset: Preset
-) -> Choice:
+) -> tuple[int, Choice]:
     """The block length that takes the fewest bits around the asymmetric unit, near the volume's."""
 
     def figure(length: int) -> float:

@@ -12,7 +12,8 @@ from typing import Any
 
 from inrcodec.core.choices import Choices
 from inrcodec.core.context import ContextNetwork
-from inrcodec.core.fields.layout import MAX_BLOCK
+from inrcodec.core.fields.basis import MAX_BLOCK, block_length, edge_kind, with_edges
+from inrcodec.core.fields.edges import EDGES
 from inrcodec.core.occupancy import CELLS
 from inrcodec.core.prepare import as_volume_shape
 from inrcodec.core.prior import CURRENT, prior
@@ -20,7 +21,7 @@ from inrcodec.core.shells import ShellTable
 from inrcodec.core.symmetry.model import SymmetryModel
 
 _KEYS = frozenset(
-    {"step", "block", "prior", "cell", "weights", "shells", "resolution", "voxel_size", "symmetry"}
+    {"step", "block", "edges", "prior", "cell", "weights", "shells", "resolution", "voxel_size", "symmetry"}
 )
 
 
@@ -45,7 +46,7 @@ class VolumeModel:
 
     Attributes:
         step: quantiser step in density units, the same for every chunk.
-        block: block length in voxels.
+        block: number of the block (:mod:`inrcodec.core.fields.basis`): nominal length and kind of edges.
         weights: the quantised context network (section format of ``docs/format.md``).
         prior: number of the built-in prior the weights refer to.
         cell: occupancy cell size in voxels; None where no mask pays.
@@ -79,9 +80,9 @@ class VolumeModel:
 
     @property
     def digest(self) -> int:
-        """32 bits that a payload carries, so that another volume's networks, step or block are noticed."""
+        """32 bits that a payload carries, so that another volume's networks, step or blocks are noticed."""
         weights = self.weights if self.changed else b""
-        digest = zlib.crc32(struct.pack("<dB", self.step, self.block) + weights, self.prior)
+        digest = zlib.crc32(struct.pack("<dB", self.step, self.block - 1) + weights, self.prior)
         return digest if self.shells is None else zlib.crc32(self.shells.exponents, digest)
 
     def check_chunk(self, shape: tuple[int, ...]) -> None:
@@ -99,7 +100,9 @@ class VolumeModel:
 
     def to_config(self) -> dict[str, Any]:
         """Plain JSON, at most 4 kB; what has its default is left out."""
-        config: dict[str, Any] = {"step": self.step, "block": self.block, "prior": self.prior}
+        config: dict[str, Any] = {"step": self.step, "block": block_length(self.block), "prior": self.prior}
+        if edge_kind(self.block):
+            config["edges"] = edge_kind(self.block)
         if self.cell is not None:
             config["cell"] = self.cell
         if self.changed:
@@ -123,9 +126,14 @@ class VolumeModel:
         weights, shells, resolution, sizes, symmetry = (
             config.get(key) for key in ("weights", "shells", "resolution", "voxel_size", "symmetry")
         )
+        block, edges = int(config["block"]), int(config.get("edges", 0))
+        if not 1 <= block <= MAX_BLOCK:
+            raise ValueError(f"block of the volume must be between 1 and {MAX_BLOCK}, got {block}")
+        if not 0 <= edges < len(EDGES):
+            raise ValueError(f"edges of the volume must be between 0 and {len(EDGES) - 1}, got {edges}")
         model = cls(
             step=float(config["step"]),
-            block=int(config["block"]),
+            block=with_edges(block, edges),
             weights=unchanged_weights() if weights is None else base64.b64decode(weights, validate=True),
             prior=int(config["prior"]),
             cell=config.get("cell"),
@@ -136,8 +144,6 @@ class VolumeModel:
         )
         if not 0 < model.step < math.inf:
             raise ValueError(f"step of the volume must be positive and finite, got {model.step}")
-        if not 1 <= model.block <= MAX_BLOCK:
-            raise ValueError(f"block of the volume must be between 1 and {MAX_BLOCK}, got {model.block}")
         if model.cell is not None and model.cell not in CELLS:
             raise ValueError(f"cell of the volume must be None or one of {CELLS}, got {model.cell}")
         if model.resolution is not None and not 0 < model.resolution < math.inf:

@@ -37,7 +37,7 @@ from inrcodec.core.volume_sample import (
 from inrcodec.core.volume_training import (
     ROUNDS,
     Progress,
-    block_choice,
+    block_choices,
     cheaper_network,
     choose_cell,
     filled_score,
@@ -95,28 +95,26 @@ def fit(
         budget = sum(float(np.prod(p.shape)) for p in sample) * rms**2
     else:
         budget = _budget(volume, boxes, settings, unit, share)
-    block, step = _choose_block(backend, sample, unit, settings, preset, budget)
+    block, step, chosen = _choose_block(backend, sample, unit, settings, preset, budget)
     report(0.3)
     if ratio >= 1 and preset.masks and any(p.background is not None and not p.threshold for p in sample):
         # that corrections speak of fewer voxels then is not in the figures of choose_cell
         cell = Choice("cell", 1, "as every voxel outside it would have a correction")
     else:
-        cell = choose_cell(backend, sample, unit, int(block.value or 0), step, preset)
-    made = [size, block, cell]
+        cell = choose_cell(backend, sample, unit, block, step, preset)
+    made = [size, *chosen, cell]
     if cell.value is not None:
-        block = _filled_block(
-            backend, sample, unit, int(block.value or 0), step, int(cell.value), settings, preset
-        )
-        made.append(block)
+        block, choice = _filled_block(backend, sample, unit, block, step, int(cell.value), settings, preset)
+        made.append(choice)
     size_of_cell = None if cell.value is None else int(cell.value)
-    parts = make_parts(backend, sample, unit, int(block.value or 0), size_of_cell)
+    parts = make_parts(backend, sample, unit, block, size_of_cell)
     spend = budget if settings.target.kind == "snr" else None
     if rms and cell.value is not None:
         spend = _represented(parts) * rms**2
     network, step, trained = train(parts, step, preset, spend, share, lambda f: report(0.3 + 0.5 * f))
     model = VolumeModel(
         short_step(step * unit),
-        int(block.value or 0),
+        block,
         network.to_bytes(prior()),
         cell=size_of_cell,
         choices=replace(choices, made=(*made, *trained)),
@@ -141,8 +139,8 @@ def _budget(volume: Any, boxes: list[Any], settings: Settings, unit: float, shar
 
 def _choose_block(
     backend: Backend, sample: list[Prepared], unit: float, settings: Settings, preset: Preset, budget: float
-) -> tuple[Choice, float]:
-    """The block length that takes the fewest bits at the target, and the step it takes."""
+) -> tuple[int, float, list[Choice]]:
+    """The block that takes the fewest bits at the target, the step it takes, and both as choices."""
     target = settings.target
     count = sum(int(np.prod(p.shape)) for p in sample)
     start = 1.0 if target.kind == "ratio" else np.sqrt(12 * max(budget, 1e-300) / count)
@@ -159,8 +157,8 @@ def _choose_block(
 
     tried = search_blocks(shape, settings.block, preset, figure)
     why = "mean squared error in variances estimated" if target.kind == "ratio" else "bit per voxel estimated"
-    choice = block_choice(tried, settings.block, why, 1 / count)
-    return choice, steps[int(choice.value or 0)]
+    best, choices = block_choices(tried, settings.block, why, 1 / count)
+    return best, steps[best], choices
 
 
 def _filled_block(
@@ -172,7 +170,7 @@ def _filled_block(
     cell: int,
     settings: Settings,
     preset: Preset,
-) -> Choice:
+) -> tuple[int, Choice]:
     """The best block length once voxels outside occupied cells do not matter: mostly a longer one."""
     shape = max((p.shape for p in sample), key=lambda s: float(np.prod(s)))
 

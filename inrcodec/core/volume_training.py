@@ -12,6 +12,8 @@ from inrcodec.core.backend import Backend
 from inrcodec.core.block_search import descend_blocks
 from inrcodec.core.choices import Choice
 from inrcodec.core.context import ContextNetwork
+from inrcodec.core.fields.basis import block_length, edge_kind
+from inrcodec.core.fields.edges import EDGES
 from inrcodec.core.latents import Latents, Quantised
 from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import Preset
@@ -32,22 +34,38 @@ _OWN_CHOICE = 0.995  # of a network's bits, about, once latents are chosen by it
 _LATENTS = 3_000_000  # most latents trained on
 
 
-def block_choice(tried: dict[int, float], asked: int | None, why: str, scale: float = 1.0) -> Choice:
-    """The best of the lengths tried; ``scale`` turns their figures into what ``why`` says."""
-    if asked is not None:
-        return Choice("block", asked, "as asked")
-    figures = {str(block): scale * figure for block, figure in tried.items()}
-    return Choice("block", min(tried, key=lambda b: tried[b]), why, figures)
+def block_choices(
+    tried: dict[int, float], asked: int | None, why: str, scale: float = 1.0
+) -> tuple[int, list[Choice]]:
+    """The best block tried, and its length and edges as choices.
+
+    Args:
+        tried: what each block is judged by, as :func:`search_blocks` gives it.
+        asked: the only length, or None.
+        why: what the figures are, times ``scale``.
+    """
+    best = min(tried, key=lambda b: tried[b])
+    length, kind = block_length(best), edge_kind(best)
+    lengths = {str(b): scale * figure for b, figure in tried.items() if not edge_kind(b)}
+    edges = {f"{EDGES[edge_kind(b)]}/64": scale * f for b, f in tried.items() if block_length(b) == length}
+    block = (
+        Choice("block", length, "as asked") if asked is not None else Choice("block", length, why, lengths)
+    )
+    return best, [block, Choice("edges", f"{EDGES[kind]}/64", why, edges)]
 
 
 def nearby_block(
     shape: tuple[int, int, int], start: int, asked: int | None, figure: Callable[[int], float], why: str
-) -> Choice:
-    """The best length near one that was chosen before; its figures are relative to the best."""
+) -> tuple[int, Choice]:
+    """The best block near one that was chosen before, with its edges; figures are relative to the best."""
     if asked is not None:
-        return block_choice({}, asked, "")
+        return start, Choice("block", asked, "as asked")
     scores = descend_blocks(shape, start, figure)
-    return block_choice(scores, None, why, 1 / (min(scores.values()) or 1.0))  # none costs a bit: all alike
+    best = min(scores, key=lambda b: scores[b])
+    least = scores[best] or 1.0  # none costs a bit: all alike
+    return best, Choice(
+        "block", block_length(best), why, {str(block_length(b)): s / least for b, s in scores.items()}
+    )
 
 
 def choose_cell(

@@ -7,7 +7,7 @@
 
 #include "libraries.h"
 
-#define FORMAT_VERSION 4
+#define FORMAT_VERSION 5
 #define SHORTEST 13 /* bytes of a payload */
 #define MAX_VOXELS (1ull << 30)
 #define MAX_SIDE 4096

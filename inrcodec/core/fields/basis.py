@@ -2,8 +2,10 @@
 
 An axis is split into blocks. At every border between two blocks their samples are folded into each other
 with a smooth window (time-domain aliasing; Princen & Bradley 1986, Malvar 1990, Coifman & Meyer 1991), then
-each block has a type-IV DCT; the last block, which has no neighbour at its right, a type-II DCT. The basis
-is orthonormal: analysis is the transpose of synthesis.
+each block has a type-IV DCT; the first and the last block, which lack a neighbour, have functions made for that
+(:mod:`inrcodec.core.fields.edges`). The basis is orthonormal: analysis is the transpose of synthesis.
+
+A *block* is named by one number everywhere: its nominal length, 1 to 64 voxels, plus 64 times the kind of its edges.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core.exact import PI, cos_quadrant, cos_rational
+from inrcodec.core.fields.edges import EDGES, edge_functions
 
+MAX_BLOCK = 64  # voxels: exact synthesis has room for sums over no longer ones
 TABLE_BITS = 20  # integer tables hold the basis in units of 2**-20
 
 Array = np.ndarray[Any, Any]
@@ -59,16 +63,32 @@ class AxisBasis:
         return out.reshape(self.length, -1)
 
 
+def block_length(block: int) -> int:
+    """Nominal length of a block, in voxels."""
+    return (block - 1) % MAX_BLOCK + 1
+
+
+def edge_kind(block: int) -> int:
+    """Index of the block's edges in ``EDGES``."""
+    return (block - 1) // MAX_BLOCK
+
+
+def with_edges(block: int, kind: int) -> int:
+    """The block of the same length with edges of a kind."""
+    return block_length(block) + MAX_BLOCK * kind
+
+
 def block_sizes(length: int, block: int) -> tuple[int, ...]:
-    """Split an axis into blocks as near to ``block`` as can be; lengths differ by one at most."""
+    """Split an axis into blocks as near to the nominal length as can be; lengths differ by one at most."""
+    block = block_length(block)
     count = max(1, (2 * length + block) // (2 * block))
     base, longer = divmod(length, count)
     return (base + 1,) * longer + (base,) * (count - longer)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def axis_basis(length: int, block: int) -> AxisBasis:
-    """The basis of an axis of ``length`` samples in blocks of about ``block``."""
+    """The basis of an axis of ``length`` samples in blocks."""
     sizes = block_sizes(length, block)
     latents = max(sizes)
     starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -76,22 +96,26 @@ def axis_basis(length: int, block: int) -> AxisBasis:
     for b, size in enumerate(sizes):
         left = min(sizes[b - 1], size) // 2 if b else 0
         right = min(size, sizes[b + 1]) // 2 if b + 1 < len(sizes) else 0
-        table = _block_table(size, left, right, latents, last=b + 1 == len(sizes))
+        table = _block_table(size, left, right, latents, edge_kind(block))
         blocks.append(Block(int(starts[b]) - left, int(starts[b + 1]) + right, table))
     return AxisBasis(length, latents, sizes, tuple(blocks))
 
 
-@lru_cache(maxsize=256)
-def _block_table(size: int, left: int, right: int, latents: int, last: bool) -> Array:
-    phi = _cosines(size, last)
+@lru_cache(maxsize=1024)
+def _block_table(size: int, left: int, right: int, latents: int, kind: int) -> Array:
+    """The table of a block with ``left`` and ``right`` samples folded at its borders, none at an end of the axis."""
+    folds = _window(left), _window(right)
+    phi = _cosines(size, last=not right)
+    if not (left and right):
+        phi = edge_functions(phi, *folds, kind)
     table = np.zeros((left + size + right, latents))
     table[left : left + size, :size] = phi
     if left:
-        sine, cosine = _window(left)
+        sine, cosine = folds[0]
         table[left : 2 * left, :size] = sine[:, None] * phi[:left]
         table[:left, :size] = (cosine[:, None] * phi[:left])[::-1]
     if right:
-        sine, cosine = _window(right)
+        sine, cosine = folds[1]
         edge = phi[::-1][:right]
         table[left + size - right : left + size, :size] = (sine[:, None] * edge)[::-1]
         table[left + size :, :size] = -cosine[:, None] * edge
@@ -113,7 +137,7 @@ def _window(half: int) -> tuple[Array, Array]:
 
     The angle lies halfway between that of the sine window and that of the Vorbis power-sine window.
     """
-    u = (np.arange(half) + 0.5) / half
+    u = (np.arange(half) + 0.5) / max(half, 1)
     sine_window = PI / 4 * (1.0 + u)
     power_sine = PI / 4 * (1.0 + cos_quadrant(PI / 2 * (1.0 - u)))
     angle = 0.5 * (sine_window + power_sine)

@@ -16,7 +16,6 @@ import numpy as np
 from inrcodec.core.fields.basis import AxisBasis, axis_basis
 
 BINS = 32  # radial bins of the spectral envelope
-MAX_BLOCK = 64  # voxels: exact synthesis has room for sums over no longer ones
 PAD = 2  # empty bands kept below frequency 0, so that lower neighbours always exist
 _RADIUS_MAX = 1.75  # a little over sqrt(3), the largest radius in units of a block's own Nyquist frequency
 
@@ -29,7 +28,7 @@ class Layout:
 
     Attributes:
         shape: (d, h, w) of the box, in voxels.
-        block: nominal block length, in voxels.
+        block: number of the block (:mod:`inrcodec.core.fields.basis`): nominal length and kind of edges.
     """
 
     shape: tuple[int, int, int]
