@@ -1,8 +1,8 @@
 """Trains the built-in prior: ``python -m benchmarks.train_prior MAPS... --out FOLDER --folds 4``.
 
-Latents are collected over generated maps and, where given, real ones: random block lengths, edges and targets,
-masked voxels filled as the encoder fills them, first quantised plainly, then as the encoder chooses them
-with the network of the first pass. Every fit weighs the same: what is minimised is the mean over fits of
+Latents are collected over generated maps and, where given, real ones: random block lengths, edges and
+targets, masked voxels filled as the encoder fills them, first quantised plainly, then as the encoder chooses
+them with the network of the first pass. Every fit weighs the same: what is minimised is the mean over fits of
 the share that their bits change by.
 
 With ``--folds K`` K more networks are trained, each without every K-th of the real maps, and written beside

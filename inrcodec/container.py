@@ -53,8 +53,8 @@ class PackedMap:
         shape, dtype: of the densities as the file has them, byte order included.
         chunk_shape: voxels per axis of a chunk; those at the far ends are cut.
         payloads: one for each chunk, in C order of the chunks.
-        step, block: quantiser step (density units) and number of the block (length and edges) of a ``local-fourier``
-            map; 0 with ``mlp``.
+        step, block: quantiser step (density units) and number of the block (length and edges) of a
+            ``local-fourier`` map; 0 with ``mlp``.
     """
 
     name: str

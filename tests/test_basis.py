@@ -16,7 +16,7 @@ from inrcodec.core.fields.basis import TABLE_BITS, axis_basis, block_sizes
 
 TABLES_SHA256 = "4a642c4c83601acc950ac6ad4a7430d1abc042f7fd9eb30846cc998a30b09c55"
 LENGTHS = st.integers(1, 80)
-BLOCKS = st.integers(4, 40)
+BLOCKS = st.builds(basis.with_edges, st.integers(4, 40), st.integers(0, 3))
 LONGEST = 96  # voxels of the longest block: just under 3/2 of the largest nominal length
 
 
@@ -56,17 +56,20 @@ def test_every_length_is_rebuilt(length: int) -> None:
         np.testing.assert_allclose(matrix @ (matrix.T @ values), values, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize(("length", "block"), [(40, 8), (41, 10), (23, 6), (30, 30)])
-def test_the_last_block_is_even_at_the_right_end(length: int, block: int) -> None:
-    """Type II: a constant is its first function, away from the border, and cosines meet the end flat."""
-    axis = axis_basis(length, block)
-    last, size = axis.blocks[-1], axis.sizes[-1]
-    assert last.high == length
-    inside = last.table[-(size // 2) :, :size]
-    np.testing.assert_allclose(inside[:, 0], size**-0.5, rtol=1e-14)
-    k = np.arange(size)
-    beyond = np.sqrt(2 / size) * np.cos(np.pi / size * (size + 0.5) * k[1:])
-    np.testing.assert_allclose(inside[-1, 1:], beyond, rtol=0, atol=1e-13)
+@given(length=st.integers(1, 64), kind=st.integers(0, 3))
+def test_numbers_of_blocks(length: int, kind: int) -> None:
+    block = basis.with_edges(length, kind)
+    assert 1 <= block <= 256
+    assert (basis.block_length(block), basis.edge_kind(block)) == (length, kind)
+    assert basis.with_edges(block, 0) == length
+    assert block_sizes(100, block) == block_sizes(100, length)
+
+
+@pytest.mark.parametrize(("length", "block"), [(40, 8), (41, 10), (60, 16)])
+def test_edges_change_end_blocks_only(length: int, block: int) -> None:
+    plain, other = (axis_basis(length, basis.with_edges(block, kind)).blocks for kind in (0, 2))
+    same = [np.array_equal(a.table, b.table) for a, b in zip(plain, other, strict=True)]
+    assert same == [False, *[True] * (len(plain) - 2), False]
 
 
 @given(half=st.integers(1, 48))

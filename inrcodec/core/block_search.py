@@ -9,7 +9,6 @@ import numpy as np
 from inrcodec.core.fields.basis import block_length, block_sizes, edge_kind, with_edges
 from inrcodec.core.presets import BLOCK_LENGTHS, FIRST_BLOCKS, Preset
 
-
 _KINDS = (1, 2), (3,)  # of edges: rougher density than kind 0 is made for, and smoother
 
 
@@ -57,7 +56,7 @@ def search_blocks(
 
 
 def search_edges(tried: dict[int, float], figure: Callable[[int], float]) -> dict[int, float]:
-    """What was tried, and the best length of it with other edges: rougher ones, or else smoother, while better."""
+    """What was tried, and its best length with other edges: for rougher density, or else for smoother."""
     best = min(tried, key=lambda b: tried[b])
     for kinds in _KINDS:
         for kind in kinds:

@@ -32,9 +32,9 @@ class PayloadInfo:
         sections: bytes per section.
         details: of a field: occupancy ``cell`` (voxels, or None) and which ``networks``; in chunk scope, or
             where the volume was given, also ``step``, ``offset`` and ``background`` (density units), ``box``
-            of the field in the chunk seen as (d, h, w), ``block`` (voxels), ``edges`` (what the correlation of
-            neighbours lacks of 1 in the density that end blocks are made for), ``grid`` (blocks per axis)
-            and ``coded_share`` of the frequency bands.
+            of the field in the chunk seen as (d, h, w), ``block`` (voxels), ``edges`` (what the correlation
+            of neighbouring voxels lacks of 1 in the density that end blocks are made for), ``grid``
+            (blocks per axis) and ``coded_share`` of the frequency bands.
             With symmetry also ``symmetry``, of any scope: a dictionary of its ``group`` (symbol; a helix's
             rise in voxels), ``order`` (:func:`copies`), ``box`` of the asymmetric unit's field in voxels of
             the chunk seen as (d, h, w), out of which it may stick, and ``radius`` (voxels from the centre or

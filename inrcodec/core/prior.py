@@ -1,7 +1,7 @@
 """The built-in prior: context networks shipped with the package.
 
 ``data/prior-N.npy`` holds the weights of prior N; a payload names the one it was coded with, so priors are
-added, never changed (prior 1 went with format version 1). ``benchmarks/train_prior.py`` trains them.
+added, never changed (priors 1 and 2 went with format versions 1 and 4). ``benchmarks/train_prior.py`` trains them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.payload import PayloadError
 
-CURRENT = 2
+CURRENT = 3
 
 
 _replacement: list[ContextNetwork] = []

@@ -48,7 +48,7 @@ bool inr_parse_client_data(const unsigned *words, size_t count, inr_client_data 
         data->chunk.shape[a] = words[SHAPE + a];
     bool whole = inr_crc32(0, bytes + 4 * TEXT, 4 * (count - TEXT)) == words[CHECKSUM];
     bool shells = volume->shells_size != 1 && volume->shells_size <= MAX_SHELLS;
-    if (whole && shells && volume->block <= UINT8_MAX && inr_chunk_size(&data->chunk)) {
+    if (whole && shells && volume->block <= INR_EDGES * INR_MAX_BLOCK && inr_chunk_size(&data->chunk)) {
         data->bytes = bytes;
         return true;
     }

@@ -13,6 +13,8 @@
 #define INR_SCALES 160
 #define INR_SPLIT 68 /* scale indices from here on code their low bits apart */
 #define INR_BINS 32
+#define INR_MAX_BLOCK 64 /* voxels */
+#define INR_EDGES 4 /* kinds */
 #define INR_PRECISION 24
 #define INR_FLAG_LOGITS 32
 #define INR_FIRST_CONTEXTS 117
@@ -29,7 +31,7 @@ typedef struct {
 /* What the chunks of a volume share, and payloads of volume scope do not hold. */
 typedef struct {
     uint32_t prior;
-    uint32_t block; /* nominal length; 0: there is no volume */
+    uint32_t block; /* number of the block; 0: there is no volume */
     double step;
     const uint8_t *weights;
     size_t weights_size; /* 0: the prior's own */
@@ -112,15 +114,23 @@ unsigned inr_flag(inr_symbols *symbols, int logit);
 inr_scratch inr_scratch_for(inr_context *context, uint64_t count);
 void inr_scratch_release(inr_context *context, inr_scratch scratch);
 
-/* Blocks of one axis (section 3). */
+/* Blocks of one axis (section 3). Their number is the nominal length plus 64 times the kind of their edges. */
 typedef struct {
     uint32_t length;
+    uint32_t edges; /* kind */
     uint32_t blocks;
     uint32_t latents; /* of the longest block */
     uint32_t base, longer; /* the first `longer` blocks have base + 1 voxels */
 } inr_axis;
 
+/* The basis functions of one of them: samples from `low` on; table[k * samples + i] in units of 2^-20. */
+typedef struct {
+    uint32_t low, samples;
+    double *table;
+} inr_basis;
+
 inr_axis inr_split(uint32_t length, uint32_t block);
+inr_basis inr_make_basis(inr_context *context, const inr_axis *axis, uint32_t block);
 
 /* The local-Fourier field: what its section says, and what follows from it. */
 typedef struct {

@@ -11,7 +11,6 @@
 #define SHORTEST 13 /* bytes of a payload */
 #define MAX_VOXELS (1ull << 30)
 #define MAX_SIDE 4096
-#define MAX_BLOCK 64
 #define ZLIB_MOST 1040 /* zlib shrinks nothing by more than this */
 #define MORE_SECTIONS 0x40 /* of the byte that says the field: a second byte of sections follows */
 
@@ -155,7 +154,7 @@ static void parse_envelope(inr_reader *reader, uint8_t *envelope)
 static unsigned parse_shared(const payload *p, inr_reader *reader, const inr_volume *volume, inr_field *field)
 {
     if (!p->volume_scope) {
-        unsigned block = inr_u8(reader);
+        unsigned block = inr_u8(reader) + 1;
         field->step = inr_short(reader);
         field->prior = inr_varint(reader);
         return block;
@@ -166,7 +165,7 @@ static unsigned parse_shared(const payload *p, inr_reader *reader, const inr_vol
         inr_fail(p->context, "payload is of volume scope, and the container has no networks");
     uint8_t head[9];
     inr_put(head, inr_bits_of(volume->step), 8, false);
-    head[8] = (uint8_t)volume->block;
+    head[8] = (uint8_t)(volume->block - 1);
     uint32_t digest = inr_crc32(volume->prior, head, sizeof head);
     digest = inr_crc32(digest, volume->weights, volume->weights_size);
     digest = inr_crc32(digest, volume->shells, volume->shells_size);
@@ -188,8 +187,6 @@ static void parse_field(const payload *p, const inr_volume *volume, inr_field *f
     if (flags >= 2 * BOX)
         inr_fail(p->context, "unknown field flags %u", flags);
     unsigned block = parse_shared(p, &reader, volume, field);
-    if (block < 1 || block > MAX_BLOCK)
-        inr_fail(p->context, "block length %u is not between 1 and %d", block, MAX_BLOCK);
     for (int i = 0; i < 3; i++)
         field->offsets[i] = (int8_t)inr_u8(&reader);
     parse_envelope(&reader, field->envelope);

@@ -1,86 +1,10 @@
-/* From latents to voxels: sections 3, 7 (steps 1 and 2) and 7a of docs/format.md. */
+/* From latents to voxels: sections 7 (steps 1 and 2) and 7a of docs/format.md. */
 #include "decoder.h"
 
-#include <float.h>
 #include <math.h>
 
-_Static_assert(FLT_EVAL_METHOD == 0, "doubles must be doubles: on 32-bit x86 build with -msse2 -mfpmath=sse");
-
-#define PI 3.14159265358979323846
 #define LIMIT 536870912.0 /* 2^29: below it every sum of a stage is exact in a double */
 #define TABLE 1048576.0 /* 2^20 */
-
-inr_axis inr_split(uint32_t length, uint32_t block)
-{
-    inr_axis axis = {.length = length};
-    axis.blocks = (uint32_t)((2ull * length + block) / (2ull * block));
-    if (axis.blocks == 0)
-        axis.blocks = 1;
-    axis.base = length / axis.blocks;
-    axis.longer = length % axis.blocks;
-    axis.latents = axis.base + (axis.longer > 0);
-    return axis;
-}
-
-/* One block's basis functions: samples from `low` on; table[k * samples + i] in units of 2^-20. */
-typedef struct {
-    uint32_t low, samples;
-    double *table;
-} basis;
-
-/* The angle is reduced in whole numbers, so that the cosine is good to the last digits. */
-static double phi(uint32_t n, uint32_t k, uint32_t size, bool last)
-{
-    if (last && k == 0)
-        return sqrt(1.0 / size);
-    uint32_t turn = 8 * size, angle = (last ? (2 * n + 1) * 2 * k : (2 * n + 1) * (2 * k + 1)) % turn;
-    return sqrt(2.0 / size) * cos(2 * PI * angle / turn);
-}
-
-static double fold_angle(uint32_t i, uint32_t half)
-{
-    double u = (i + 0.5) / half;
-    return PI / 8 * (1 + u) + PI / 8 * (1 + sin(PI / 2 * u));
-}
-
-static uint32_t block_size(const inr_axis *axis, uint32_t block)
-{
-    return axis->base + (block < axis->longer);
-}
-
-static uint32_t overlap(const inr_axis *axis, uint32_t left_block)
-{
-    uint32_t a = block_size(axis, left_block), b = block_size(axis, left_block + 1);
-    return (a < b ? a : b) / 2;
-}
-
-static basis make_basis(inr_context *context, const inr_axis *axis, uint32_t block)
-{
-    uint32_t size = block_size(axis, block), longer = block < axis->longer ? block : axis->longer;
-    bool last = block + 1 == axis->blocks;
-    uint32_t left = block ? overlap(axis, block - 1) : 0, right = last ? 0 : overlap(axis, block);
-    basis out = {.low = block * axis->base + longer - left, .samples = left + size + right};
-    out.table = inr_take(context, (uint64_t)axis->latents * out.samples, sizeof *out.table);
-    for (uint32_t k = 0; k < size; k++) {
-        double *row = out.table + (size_t)k * out.samples + left;
-        for (uint32_t n = 0; n < size; n++)
-            row[n] = phi(n, k, size, last);
-        for (uint32_t i = 0; i < left; i++) {
-            double value = row[i], angle = fold_angle(i, left);
-            row[i] = sin(angle) * value;
-            row[-1 - (int64_t)i] = cos(angle) * value;
-        }
-        for (uint32_t i = 0; i < right; i++) {
-            double value = phi(size - 1 - i, k, size, last), angle = fold_angle(i, right);
-            row[size - 1 - i] = sin(angle) * value;
-            row[size + i] = -cos(angle) * value;
-        }
-        row -= left;
-        for (uint32_t i = 0; i < out.samples; i++)
-            row[i] = rint(TABLE * row[i]);
-    }
-    return out;
-}
 
 static bool all_zero(const double *values, size_t count)
 {
@@ -101,7 +25,7 @@ static double *along(inr_context *context, const inr_axis *axis, double *values,
     }
     double *out = inr_take(context, size, sizeof *out);
     for (uint32_t b = 0; b < axis->blocks; b++) {
-        basis block = make_basis(context, axis, b);
+        inr_basis block = inr_make_basis(context, axis, b);
         for (uint64_t o = 0; o < outer; o++) {
             for (uint32_t k = 0; k < used; k++) {
                 const double *from = values + ((o * axis->blocks + b) * used + k) * inner;

@@ -2,10 +2,11 @@
 
 An axis is split into blocks. At every border between two blocks their samples are folded into each other
 with a smooth window (time-domain aliasing; Princen & Bradley 1986, Malvar 1990, Coifman & Meyer 1991), then
-each block has a type-IV DCT; the first and the last block, which lack a neighbour, have functions made for that
-(:mod:`inrcodec.core.fields.edges`). The basis is orthonormal: analysis is the transpose of synthesis.
+each block has a type-IV DCT; the first and the last block, which lack a neighbour, have functions made for
+that (:mod:`inrcodec.core.fields.edges`). The basis is orthonormal: analysis is the transpose of synthesis.
 
-A *block* is named by one number everywhere: its nominal length, 1 to 64 voxels, plus 64 times the kind of its edges.
+A *block* is named by one number everywhere: its nominal length, 1 to 64 voxels, plus 64 times the kind of
+its edges.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core.exact import PI, cos_quadrant, cos_rational
-from inrcodec.core.fields.edges import EDGES, edge_functions
+from inrcodec.core.fields.edges import edge_functions
 
 MAX_BLOCK = 64  # voxels: exact synthesis has room for sums over no longer ones
 TABLE_BITS = 20  # integer tables hold the basis in units of 2**-20
@@ -103,7 +104,7 @@ def axis_basis(length: int, block: int) -> AxisBasis:
 
 @lru_cache(maxsize=1024)
 def _block_table(size: int, left: int, right: int, latents: int, kind: int) -> Array:
-    """The table of a block with ``left`` and ``right`` samples folded at its borders, none at an end of the axis."""
+    """The table of a block with so many samples folded at its borders: none at an end of the axis."""
     folds = _window(left), _window(right)
     phi = _cosines(size, last=not right)
     if not (left and right):

@@ -1,10 +1,11 @@
 """Basis functions of blocks at the ends of an axis, where no neighbour overlaps them.
 
-A cosine arrives flat at an end. Density does not, and its slope there spreads over all frequencies: as much as a
-fifth of a chunk's bits. So the cosines of an end block are turned into the functions that decorrelate smooth
-density best (Karhunen-Loeve): the eigenvectors of its covariance after folding. They are found by a few sweeps
-of Jacobi rotations from the cosines, so that they keep their order, and in a fixed order of operations that IEEE 754
-fixes to the last bit, so that tables built from them are identical everywhere (``docs/format.md``, section 3).
+A cosine arrives flat at an end. Density does not, and its slope there spreads over all frequencies: as much
+as a fifth of a chunk's bits. So the cosines of an end block are turned into the functions that decorrelate
+smooth density best (Karhunen-Loeve): the eigenvectors of its covariance after folding. They are found by a
+few sweeps of Jacobi rotations from the cosines, so that they keep their order. All operations are such that
+IEEE 754 fixes them to the last bit, and in a fixed order, so that tables built from them are identical
+everywhere (``docs/format.md``, section 3).
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def edge_functions(cosines: Array, left: Fold, right: Fold, kind: int) -> Array:
 
     Args:
         cosines: (samples, functions) orthonormal, to start from.
-        left: sines and cosines of the fold angles at 1/2, 3/2, ... samples from the left border; empty at an end.
+        left: sines and cosines of the fold angles at 1/2, 3/2, ... samples from the left border; empty at
+            an end.
         right: the same of the right border.
         kind: index into ``EDGES``.
     """
