@@ -21,6 +21,7 @@ from reference_symmetry import Group, spline_coefficients, value_at
 DTYPES = {1: "f2", 2: "f4", 3: "f8", 4: "i1", 5: "u1", 6: "i2", 7: "u2"}
 CONSTANT, LOSSLESS, FIELD, WEIGHTS, LATENTS, OCCUPANCY, CORRECTIONS, VERBATIM = range(1, 9)
 SYMMETRY, PREDICTION = 9, 10
+PI = 3.141592653589793
 SHAPES = ((32, 16), (32,), (32, 32), (32,), (1, 32), (1,))
 
 
@@ -158,17 +159,114 @@ def integers(data: bytes, counts: list[int]) -> list[int]:
 
 
 def split(length: int, block: int) -> list[int]:
+    """Lengths of an axis's blocks; ``block`` is the nominal one, plus 64 times the kind of edges."""
+    block = (block - 1) % 64 + 1
     count = max(1, (2 * length + block) // (2 * block))
     return [length // count + (1 if b < length % count else 0) for b in range(count)]
 
 
-def window(half: int) -> list[float]:
-    """Fold angles, from the border inwards."""
+def cosq(x: float) -> float:
+    s, t = x * x, 1.0
+    for n in range(14, 0, -1):
+        t = 1 - (t * s) / ((2 * n - 1) * 2 * n)
+    return t
+
+
+def cosr(m: int, d: int) -> float:
+    r = m % (2 * d)
+    r = min(r, 2 * d - r)
+    return -cosq((d - r) * PI / d) if 2 * r > d else cosq(r * PI / d)
+
+
+def window(half: int) -> list[tuple[float, float]]:
+    """Sines and cosines of the fold angles, from the border inwards."""
     out = []
     for i in range(half):
         u = (i + 0.5) / half
-        out.append(0.5 * (math.pi / 4 * (1 + u) + math.pi / 4 * (1 + math.sin(math.pi / 2 * u))))
+        a = 0.5 * (PI / 4 * (1 + u) + PI / 4 * (1 + cosq(PI / 2 * (1 - u))))
+        out.append((cosq(PI / 2 - a), cosq(a)))
     return out
+
+
+def covariance_of_voxels(size: int, left: int, right: int, kind: int) -> list[list[float]]:
+    """After folding."""
+    q = 1 - (8, 13, 24, 5)[kind] / 64
+    r, f = [1.0], q
+    while r[-1] * f >= 2**-60:
+        r.append(r[-1] * f)
+        f = f * (q * q)
+    r += [0.0] * 2 * size
+    r[0] += 2**-11
+    r[1] += 2**-13
+    voxels = [(i, 1.0, i, 0.0) for i in range(size)]
+    for i, (sine, cosine) in enumerate(window(left)):
+        voxels[i] = i, sine, -1 - i, cosine
+    for i, (sine, cosine) in enumerate(window(right)):
+        voxels[size - 1 - i] = size - 1 - i, sine, size + i, -cosine
+    return [
+        [
+            ((oi * oj) * r[abs(i - j)] + (oi * wj) * r[abs(i - pj)])
+            + ((wi * oj) * r[abs(pi - j)] + (wi * wj) * r[abs(pi - pj)])
+            for j, oj, pj, wj in voxels
+        ]
+        for i, oi, pi, wi in voxels
+    ]
+
+
+def product_sum(a: list[float], b: list[float]) -> float:
+    """One by one: ``sum`` itself is more exact than the format in some versions of Python."""
+    total = 0.0
+    for x, y in zip(a, b, strict=True):
+        total += x * y
+    return total
+
+
+def turned(a: list[float], b: list[float], g: float, h: float) -> tuple[list[float], list[float]]:
+    pairs = list(zip(a, b, strict=True))
+    return [g * x - h * y for x, y in pairs], [h * x + g * y for x, y in pairs]
+
+
+def rotate(d: list[list[float]], f: list[list[float]]) -> None:
+    """Three sweeps of rotations: of the covariance d and of the functions f."""
+    size = len(d)
+    m = size + size % 2
+    for t in [*range(m - 1)] * 3:
+        places = [0, *((j - 1 - t) % (m - 1) + 1 for j in range(1, m))]
+        turns = []
+        for p, q in (sorted((places[j], places[m - 1 - j])) for j in range(m // 2)):
+            if q == size:
+                continue
+            c, tangent = d[p][q], 0.0
+            if abs(c) > 1e-18:
+                x = (d[q][q] - d[p][p]) / (2 * c)
+                tangent = 1 / (abs(x) + math.sqrt(1 + x * x)) * (-1 if x < 0 else 1)
+            g = 1 / math.sqrt(1 + tangent * tangent)
+            turns.append((p, q, g, tangent * g))
+        for p, q, g, h in turns:
+            d[p], d[q] = turned(d[p], d[q], g, h)
+        for row in d:
+            for p, q, g, h in turns:
+                row[p], row[q] = g * row[p] - h * row[q], h * row[p] + g * row[q]
+        for p, q, g, h in turns:
+            f[p], f[q] = turned(f[p], f[q], g, h)
+
+
+@cache
+def functions(size: int, left: int, right: int, kind: int) -> np.ndarray:
+    """(voxels, frequencies) of a block with these overlaps, before those are unfolded."""
+    if left and right:
+        n, k = np.arange(size)[:, None], np.arange(size)
+        return math.sqrt(2 / size) * np.cos(math.pi / size * (n + 0.5) * (k + 0.5))
+    scale = math.sqrt(2 / size)
+    if right:
+        f = [[cosr((2 * n + 1) * (2 * k + 1), 4 * size) * scale for n in range(size)] for k in range(size)]
+    else:
+        f = [[cosr((2 * n + 1) * k, 2 * size) * scale for n in range(size)] for k in range(size)]
+        f[0] = [math.sqrt(1 / size)] * size
+    voxels = covariance_of_voxels(size, left, right, kind)
+    half = [[product_sum(row, function) for row in voxels] for function in f]
+    rotate([[product_sum(function, column) for column in half] for function in f], f)
+    return np.array(f).T
 
 
 @cache
@@ -177,23 +275,17 @@ def basis(length: int, block: int) -> list[tuple[int, np.ndarray]]:
     sizes = split(length, block)
     blocks, start = [], 0
     for b, size in enumerate(sizes):
-        final = b == len(sizes) - 1
         left = 0 if b == 0 else min(sizes[b - 1], size) // 2
-        right = 0 if final else min(sizes[b + 1], size) // 2
-        n, k = np.arange(size)[:, None], np.arange(size)
-        if final:
-            phi = math.sqrt(2 / size) * np.cos(math.pi / size * (n + 0.5) * k)
-            phi[:, 0] = math.sqrt(1 / size)
-        else:
-            phi = math.sqrt(2 / size) * np.cos(math.pi / size * (n + 0.5) * (k + 0.5))
+        right = 0 if b == len(sizes) - 1 else min(sizes[b + 1], size) // 2
+        phi = functions(size, left, right, (block - 1) // 64)
         rows = np.zeros((left + size + right, size))
         rows[left : left + size] = phi
-        for i, angle in enumerate(window(left)):
-            rows[left + i] = math.sin(angle) * phi[i]
-            rows[left - 1 - i] = math.cos(angle) * phi[i]
-        for i, angle in enumerate(window(right)):
-            rows[left + size - 1 - i] = math.sin(angle) * phi[size - 1 - i]
-            rows[left + size + i] = -math.cos(angle) * phi[size - 1 - i]
+        for i, (sine, cosine) in enumerate(window(left)):
+            rows[left + i] = sine * phi[i]
+            rows[left - 1 - i] = cosine * phi[i]
+        for i, (sine, cosine) in enumerate(window(right)):
+            rows[left + size - 1 - i] = sine * phi[size - 1 - i]
+            rows[left + size + i] = -cosine * phi[size - 1 - i]
         blocks.append((start - left, np.rint(rows * 2**20)))
         start += size
     return blocks
@@ -609,17 +701,19 @@ def decode_field(
     (flags,) = cursor.unpack("B")
     shells = None
     if volume is None:
-        (block,), step, network = cursor.unpack("B"), cursor.short(), cursor.varint()
+        (edges_and_length,), step, network = cursor.unpack("B"), cursor.short(), cursor.varint()
         parameters = weights(sections.get(WEIGHTS), network, priors)
     else:
-        step, block, network = volume["step"], volume["block"], volume["prior"]
+        step, network = volume["step"], volume["prior"]
+        edges_and_length = 64 * volume.get("edges", 0) + volume["block"] - 1
         data = base64.b64decode(volume.get("weights", ""))
-        digest = zlib.crc32(struct.pack("<dB", step, block) + data, network)
+        digest = zlib.crc32(struct.pack("<dB", step, edges_and_length) + data, network)
         if "shells" in volume:
             shells = base64.b64decode(volume["shells"])
             digest = zlib.crc32(shells, digest)
         assert cursor.unpack("I") == (digest,)
         parameters = weights(data or None, network, priors)
+    block = edges_and_length + 1
     offsets = cursor.unpack("3b")
     envelope = spectral_envelope(cursor)
     background = (lambda: 0.0, lambda: 0.0, cursor.short, lambda: cursor.unpack("d")[0])[flags & 3]()
@@ -668,7 +762,7 @@ def decode(
     assert struct.unpack("<I", payload[-4:])[0] == zlib.crc32(payload[:-4])
     magic, version, field, code, axes = cursor.unpack("3s4B")
     assert magic == b"INR"
-    assert version == 4
+    assert version == 5
     dtype = np.dtype((">" if code & 128 else "<") + DTYPES[code & 63])
     if axes & 15:
         cursor.unpack("d")

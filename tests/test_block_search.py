@@ -1,11 +1,11 @@
-"""Block lengths worth trying."""
+"""Block lengths and edges worth trying."""
 
 from __future__ import annotations
 
 import pytest
 
-from inrcodec.core.block_search import candidate_blocks, search_blocks
-from inrcodec.core.fields.basis import block_sizes
+from inrcodec.core.block_search import candidate_blocks, descend_blocks, search_blocks, search_edges
+from inrcodec.core.fields.basis import block_length, block_sizes, edge_kind, with_edges
 from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS, FIRST_BLOCKS
 
 
@@ -30,8 +30,9 @@ class TestSearch:
     @pytest.mark.parametrize("best", [7, 13, 19])
     def test_neighbours_of_the_best_are_tried_as_often_as_the_preset_says(self, best: int) -> None:
         tried = search_blocks((64, 64, 64), None, EFFORTS[5], lambda block: abs(block - best))
-        assert set(candidate_blocks((64, 64, 64), FIRST_BLOCKS)) <= set(tried)
-        assert len(tried) == EFFORTS[5].blocks
+        lengths = [block for block in tried if not edge_kind(block)]
+        assert set(candidate_blocks((64, 64, 64), FIRST_BLOCKS)) <= set(lengths)
+        assert len(lengths) == EFFORTS[5].blocks
         assert min(tried.values()) <= 1
 
     @pytest.mark.parametrize("effort", [1, 3, 5])
@@ -42,7 +43,35 @@ class TestSearch:
         assert min(tried, key=lambda b: tried[b]) == 6
 
     def test_what_was_asked_is_not_searched(self) -> None:
-        assert search_blocks((64, 64, 64), 7, EFFORTS[5], float) == {7: 7.0}
+        tried = search_blocks((64, 64, 64), 7, EFFORTS[5], float)
+        assert tried[7] == 7.0
+        assert {block_length(block) for block in tried} == {7}
 
     def test_small_boxes_run_out_of_lengths(self) -> None:
-        assert set(search_blocks((3, 2, 4), None, EFFORTS[9], float)) <= {1, *FIRST_BLOCKS, *BLOCK_LENGTHS}
+        tried = search_blocks((3, 2, 4), None, EFFORTS[9], float)
+        assert {block_length(block) for block in tried} <= {1, *FIRST_BLOCKS, *BLOCK_LENGTHS}
+
+    @pytest.mark.parametrize(
+        ("figures", "best", "kinds"),
+        [
+            ((1.0, 2.0, 0.5, 2.0), 0, {0, 1, 3}),  # rougher is worse, smoother too
+            ((1.0, 0.9, 0.8, 0.5), 2, {0, 1, 2}),
+            ((1.0, 0.9, 0.95, 0.5), 1, {0, 1, 2}),
+            ((1.0, 1.5, 0.5, 0.9), 3, {0, 1, 3}),
+            ((1.0, 1.0, 1.0, 1.0), 0, {0, 1, 3}),  # of equals the first
+        ],
+    )
+    def test_edges_of_the_best_length(self, figures: tuple[float, ...], best: int, kinds: set[int]) -> None:
+        def figure(block: int) -> float:
+            return figures[edge_kind(block)] if block_length(block) == 10 else 7.0
+
+        tried = search_edges({8: 7.0, 10: figures[0]}, figure)
+        assert {edge_kind(block) for block in tried if block_length(block) == 10} == kinds
+        assert min(tried, key=lambda b: tried[b]) == with_edges(10, best)
+
+
+def test_a_descent_keeps_the_edges() -> None:
+    start = with_edges(16, 2)
+    tried = descend_blocks((64, 64, 64), start, lambda block: abs(block_length(block) - 20))
+    assert min(tried, key=lambda b: tried[b]) == with_edges(20, 2)
+    assert {edge_kind(block) for block in tried} == {2}

@@ -11,6 +11,7 @@ from conftest import blobs
 from inrcodec.core import Settings, Target, VolumeModel
 from inrcodec.core.backend import NUMPY
 from inrcodec.core.choosing import budget_for_bits, fit_chunks
+from inrcodec.core.fields.basis import block_length
 from inrcodec.core.fitting import Voxels
 from inrcodec.core.occupancy import decompress
 from inrcodec.core.prepare import Prepared, prepare
@@ -110,7 +111,7 @@ def test_batches_give_each_chunk_what_it_gets_alone(target: Target) -> None:
 
 def test_a_block_that_is_given_is_kept() -> None:
     (fit,) = fit_chunks(NUMPY, [ready(blobs((20, 20, 20)))], Settings(effort=0, block=7))
-    assert fit.fit.latents.layout.block == 7
+    assert block_length(fit.fit.latents.layout.block) == 7
 
 
 class TestVolumeScope:

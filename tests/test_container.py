@@ -21,7 +21,7 @@ MAP = PackedMap("a.mrc", bytes(range(256)) * 4, b"extended", (5, 6), np.dtype(">
 NETWORK = random_network()
 SHARED = NETWORK.shape.to_bytes() + NETWORK.data
 MLP = Container(Field.MLP, SHARED, (MAP, dataclasses.replace(MAP, name="é.map.gz", extended_header=b"")))
-LOCAL = Container(Field.LOCAL_FOURIER, b"\x02", (dataclasses.replace(MAP, step=0.25, block=8),))
+LOCAL = Container(Field.LOCAL_FOURIER, b"\x02", (dataclasses.replace(MAP, step=0.25, block=136),))
 
 
 def sealed(body: bytes) -> bytes:
@@ -42,8 +42,8 @@ def test_round_trip(container: Container) -> None:
 def test_layout_of_bytes() -> None:
     """Byte for byte as docs/format.md says."""
     headers = zlib.compress(MAP.header + MAP.extended_header, 9)
-    body = b"INRP\x01\x02\x01\x02\x01" + b"\x05a.mrc\x08" + pack_varint(len(headers)) + headers
-    body += b"\x82\x02\x05\x06\x03\x06" + struct.pack("<d", 0.25) + b"\x08" + b"\x03one\x00"
+    body = b"INRP\x02\x02\x01\x02\x01" + b"\x05a.mrc\x08" + pack_varint(len(headers)) + headers
+    body += b"\x82\x02\x05\x06\x03\x06" + struct.pack("<d", 0.25) + b"\x87" + b"\x03one\x00"
     assert LOCAL.to_bytes() == sealed(body)
 
 
@@ -51,7 +51,7 @@ def test_what_is_shared() -> None:
     assert MLP.network.data == NETWORK.data
     assert MLP.network.shape == NETWORK.shape
     model = LOCAL.model(LOCAL.maps[0])
-    assert model == VolumeModel(0.25, 8, unchanged_weights(), 2)
+    assert model == VolumeModel(0.25, 136, unchanged_weights(), 2)
     with pytest.raises(PayloadError):
         _ = dataclasses.replace(MLP, shared=b"").network
     with pytest.raises(PayloadError):
@@ -91,8 +91,6 @@ def test_no_maps() -> None:
         ({"shape": (1,) * 5, "chunk_shape": (1,) * 5}, "5 dimensions"),
         ({"step": 0.0}, "step 0.0"),
         ({"step": float("nan")}, "step nan"),
-        ({"block": 0}, "block length 0"),
-        ({"block": 65}, "block length 65"),
         ({"header": b"short"}, "MRC headers"),
         ({"payloads": (b"one",)}, "claimed"),
         ({"payloads": (b"one", b"", b"three")}, "left over"),
@@ -107,7 +105,7 @@ def test_what_does_not_add_up(change: dict, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(b"", "not an"), (b"INRP", "not an"), (sealed(b"INRP\x02\x03" + bytes(9)), "version 2")],
+    [(b"", "not an"), (b"INRP", "not an"), (sealed(b"INRP\x03\x03" + bytes(9)), "version 3")],
 )
 def test_other_files(data: bytes, words: str) -> None:
     with pytest.raises(PayloadError, match=words):

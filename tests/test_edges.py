@@ -57,7 +57,7 @@ def test_smooth_density_takes_fewer_bits_than_in_cosines(size: int, kind: int) -
         np.mean(np.log2(np.diag(functions.T @ covariance(size, kind) @ functions))) / 2
         for functions in (block.table, basis._cosines(size, last=True))
     ]
-    assert bits[0] < bits[1] - 0.01
+    assert bits[0] < bits[1] - 0.005
 
 
 def test_rounds_pair_every_two_functions_once() -> None:

@@ -75,10 +75,10 @@ def test_layout_of_bytes() -> None:
     """Byte for byte as docs/format.md says."""
     # 200 and 255 in two nibbles each, 0, 0, 1 likewise
     envelope = bytes([5, 0xFC, 0x8F, 0xFF, 0x00, 0xF0, 0x10])
-    plain = b"\x04\x0a" + struct.pack("<d", 0.25)[4:] + b"\x01\xfd\x00\x28"
+    plain = b"\x04\x09" + struct.pack("<d", 0.25)[4:] + b"\x01\xfd\x00\x28"
     assert section().to_bytes(SHAPE) == plain + envelope + struct.pack("<d", -1.5)[4:]
     masked = section(background=0.1, box=BOX, network=300, offset=0.1)
-    numbers = b"\x0b\x0a" + struct.pack("<d", 0.25)[4:] + b"\xac\x02\xfd\x00\x28"
+    numbers = b"\x0b\x09" + struct.pack("<d", 0.25)[4:] + b"\xac\x02\xfd\x00\x28"
     spans = bytes([2, 10, 0, 30, 39, 1])
     assert masked.to_bytes(SHAPE) == numbers + envelope + struct.pack("<d", 0.1) + spans
     shared = section(volume=VOLUME, step=0.1, block=12, background=7.0, offset=7.0)
@@ -138,8 +138,6 @@ def upper(value: float) -> bytes:
     [
         (0, b"\x10", "flags"),
         (0, b"\x00", "needs an offset"),
-        (1, b"\x00", "block length"),
-        (1, b"\x41", "block length"),
         (10, b"\x21", "at most 32"),
         (21, b"\x00", "left over"),
         (11, b"\xf0\x08\xff\xff\xff\xff", "spectral envelope of 0"),

@@ -10,7 +10,7 @@ from conftest import blobs
 
 from inrcodec.core.backend import NUMPY, get_backend
 from inrcodec.core.context import ContextNetwork
-from inrcodec.core.fields.basis import block_sizes
+from inrcodec.core.fields.basis import block_length, block_sizes, edge_kind
 from inrcodec.core.fitting import Voxels, choose_block, fit_latents, plain_step
 from inrcodec.core.presets import BLOCK_LENGTHS, EFFORTS
 from inrcodec.core.prior import prior
@@ -94,9 +94,9 @@ class TestChooseBlock:
         preset = replace(EFFORTS[0], blocks=5, finalists=finalists)
         blocks, steps = choose_block(voxels, budget_at(values, 25, 30), preset)
         assert blocks.shape == steps.shape == (finalists, 2)
-        assert set(blocks.ravel()) <= set(BLOCK_LENGTHS)
+        assert {block_length(block) for block in blocks.ravel()} <= set(BLOCK_LENGTHS)
         for at in range(2):
-            splits = {tuple(block_sizes(n, int(block)) for n in SHAPE) for block in blocks[:, at]}
+            splits = {(*(block_sizes(n, b) for n in SHAPE), edge_kind(b)) for b in blocks[:, at].tolist()}
             assert len(splits) == finalists  # none is fitted twice
             one = voxels.select([at])
             bits = [estimate(one, int(b), s[None]) for b, s in zip(blocks[:, at], steps[:, at], strict=True)]
@@ -111,10 +111,11 @@ class TestChooseBlock:
         bits_few, bits_many = (estimate(voxels, int(blocks[0, 0]), steps[0]) for blocks, steps in (few, many))
         assert bits_many <= bits_few
 
-    def test_a_box_with_one_split(self) -> None:
+    def test_a_box_with_one_split_has_edges_to_choose(self) -> None:
         values = density(0)[:, :3, :2, :4]
         blocks, steps = choose_block(Voxels(NUMPY, values), np.array([0.1]), EFFORTS[-1])
-        assert blocks.shape == steps.shape == (1, 1)
+        assert len({block_length(block) for block in blocks[:, 0]}) == 1
+        assert blocks.shape == steps.shape
 
     def test_smooth_density_takes_longer_blocks_than_detail_at_places(self) -> None:
         grid = np.indices(SHAPE) / 7.0

@@ -12,6 +12,7 @@ import zarr
 
 from inrcodec import INRCodec, map_fit, maps, report, store
 from inrcodec.core import Target, VolumeModel
+from inrcodec.core.fields.basis import block_length
 
 LOOSE = Target("snr", 20.0)
 
@@ -129,7 +130,7 @@ def test_what_was_chosen_is_described(tmp_path, map_path, volume):
     found = store.describe(tmp_path / "a.zarr")
     model = found.settings.volume
     assert found.choices.traits.shape == volume.shape
-    assert found.choices["block"].value == model.block
+    assert found.choices["block"].value == block_length(model.block)
     assert found.choices["cell"].value == model.cell
     said = report.description(found)
     assert all(line in said for line in found.choices.lines)

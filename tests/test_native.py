@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -21,7 +22,10 @@ from test_hdf5_client_data import FAR, MODEL
 
 from inrcodec import INRCodec, core, inspect
 from inrcodec.core import PayloadError, Settings, VolumeModel
+from inrcodec.core.fields.basis import with_edges
+from inrcodec.core.fields.edges import EDGES
 from inrcodec.core.payload import Payload, Section
+from inrcodec.core.volume import unchanged_weights
 from inrcodec.hdf5_client_data import ClientData
 from inrcodec.native import BuildError, build
 from inrcodec.native.build import LIBRARY, SOURCES, compile_sources
@@ -94,7 +98,12 @@ CODECS = st.one_of(
     st.builds(INRCodec, max_error=st.floats(0.01, 20), effort=st.just(0)),
     st.builds(INRCodec, snr=st.floats(0, 60), effort=st.just(0), block=st.integers(4, 20)),
     st.builds(INRCodec, snr=st.floats(10, 30), effort=st.just(0), threshold=st.floats(1, 50)),
-    st.sampled_from([INRCodec(effort=0, volume=model) for model in (MODEL, FAR)]),
+    st.builds(
+        lambda model, length, kind: INRCodec(effort=0, volume=replace(model, block=with_edges(length, kind))),
+        st.sampled_from([MODEL, FAR]),
+        st.integers(1, 20),
+        st.integers(0, len(EDGES) - 1),
+    ),
 )
 
 
@@ -104,6 +113,15 @@ def test_any_chunk(native: NativeDecoder, blosc: bool, chunk: np.ndarray, codec:
     payload = codec.encode(chunk)
     if inspect(payload).field != "lossless" or blosc:
         compare(native, payload, codec.volume)
+
+
+@pytest.mark.parametrize("kind", range(len(EDGES)))
+def test_long_blocks_with_edges_of_any_kind(native: NativeDecoder, kind: int) -> None:
+    density = blobs((95, 40, 7)).astype("f4")
+    volume = VolumeModel(0.01, with_edges(64, kind), unchanged_weights())
+    payload = INRCodec(effort=0, volume=volume).encode(density)
+    assert inspect(payload).field == "local-fourier"
+    compare(native, payload, volume)
 
 
 @pytest.mark.needs_torch

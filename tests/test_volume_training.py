@@ -8,13 +8,14 @@ from conftest import blobs
 
 from inrcodec.core.backend import NUMPY
 from inrcodec.core.block_search import search_blocks
+from inrcodec.core.fields.basis import with_edges
 from inrcodec.core.prepare import prepare
 from inrcodec.core.presets import EFFORTS
 from inrcodec.core.prior import prior
 from inrcodec.core.shells import MAX_NODES, ShellTable
 from inrcodec.core.volume_sample import make_parts
 from inrcodec.core.volume_training import (
-    block_choice,
+    block_choices,
     cheaper_network,
     choose_cell,
     nearby_block,
@@ -103,21 +104,28 @@ def test_few_weights_change_for_a_small_volume() -> None:
 
 def test_the_search_of_block_lengths() -> None:
     tried = search_blocks((64, 64, 64), None, EFFORTS[5], lambda block: abs(block - 13))
-    assert len(tried) == EFFORTS[5].blocks
-    choice = block_choice(tried, None, "off", 0.5)
-    assert choice.value == min(tried, key=lambda b: tried[b]) == 13
-    assert choice.figures["16"] == 1.5
-    assert block_choice({7: 7.0}, 7, "").reason == "7: as asked"
+    best, (length, edges) = block_choices(tried, None, "off", 0.5)
+    assert best == length.value == min(tried, key=lambda b: tried[b]) == 13
+    assert len(length.figures) == EFFORTS[5].blocks
+    assert length.figures["16"] == 1.5
+    assert edges.value == "8/64"
+    assert edges.figures == {"8/64": 0.0, "13/64": 32.0, "5/64": 96.0}
+    best, (length, edges) = block_choices({7: 7.0, 71: 6.0, 135: 6.5}, 7, "bits")
+    assert best == with_edges(7, 1)
+    assert length.reason == "7: as asked"
+    assert edges.reason == "13/64: 6 bits; 24/64: 6.5, 8/64: 7"
 
 
 def test_the_best_block_length_near_another() -> None:
-    choice = nearby_block((64, 64, 64), 16, None, lambda block: 2.0 * abs(block - 20) + 2, "times")
-    assert choice.value == 20
+    best, choice = nearby_block((64, 64, 64), 16, None, lambda block: 2.0 * abs(block - 20) + 2, "times")
+    assert best == choice.value == 20
     assert choice.figures["20"] == 1
     assert choice.figures["16"] == 5
-    nothing = nearby_block((64, 64, 64), 16, None, lambda block: 0.0, "times")
+    _, nothing = nearby_block((64, 64, 64), 16, None, lambda block: 0.0, "times")
     assert set(nothing.figures.values()) == {0.0}
-    assert nearby_block((64, 64, 64), 16, 7, lambda block: 1 / 0, "times").reason == "7: as asked"
+    best, choice = nearby_block((64, 64, 64), with_edges(7, 3), 7, lambda block: 1 / 0, "times")
+    assert best == with_edges(7, 3)
+    assert choice.reason == "7: as asked"
 
 
 def test_no_cell_where_nothing_is_coded() -> None:

@@ -162,7 +162,7 @@ def plain_step(voxels: Voxels, latents: Latents, budget: Array) -> Array:
     step = np.sqrt(12 * np.maximum(budget, 1e-30) / count)
     slope = np.full_like(step, _SLOPE)
     previous: tuple[Array, Array] | None = None
-    for _ in range(7):
+    for _ in range(10):
         error = np.maximum(voxels.plain_error(latents, step), 1e-30)
         if np.all(np.abs(np.log(error / budget)) < 0.01):
             break

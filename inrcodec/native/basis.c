@@ -1,6 +1,6 @@
-/* Blocks of an axis and their basis functions: section 3 of docs/format.md. At the ends of an axis the last bit
-   of every step counts: operations are in the order given there, and cosines are not libm's, which differ from
-   machine to machine. */
+/* Blocks of an axis and their basis functions: section 3 of docs/format.md. At the ends of an axis the last
+   bit of every step counts: operations are in the order given there, and cosines are not libm's, which differ
+   from machine to machine. */
 #include "decoder.h"
 
 #include <float.h>
@@ -225,7 +225,7 @@ static void decorrelate(inr_context *context, double *functions, const fold *fol
     inr_release(context, covariance);
 }
 
-/* table[k * (left + size + right) + left + n] of a block that reaches so far into its neighbours: 0 at an end. */
+/* table[k * (left + size + right) + left + n]; left and right are how far the block overlaps others. */
 static void fill_table(inr_context *context, double *table, uint32_t size, uint32_t left, uint32_t right,
                        uint32_t edges)
 {
