@@ -93,7 +93,7 @@ def decode(payload: bytes, shared: bytes | None = None) -> np.ndarray:
     cursor = Cursor(payload[:-4])
     assert struct.unpack("<I", payload[-4:])[0] == zlib.crc32(payload[:-4])
     magic, version, field, code, axes = cursor.unpack("3s4B")
-    assert (magic, version, field & 127, axes & 15) == (b"INR", 4, 3, 0)
+    assert (magic, version, field & 127, axes & 15) == (b"INR", 5, 3, 0)
     dtype = np.dtype((">" if code & 128 else "<") + DTYPES[code & 63])
     shape = tuple(cursor.varint() for _ in range(axes >> 4))
     (mask,) = cursor.unpack("B")

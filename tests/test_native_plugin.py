@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -18,6 +19,7 @@ h5py = pytest.importorskip("h5py")
 from test_hdf5_client_data import FAR  # noqa: E402
 
 from inrcodec import INRCodec  # noqa: E402
+from inrcodec.core.fields.basis import with_edges  # noqa: E402
 from inrcodec.hdf5 import INRFilter, write  # noqa: E402
 from inrcodec.native import build  # noqa: E402
 
@@ -35,7 +37,8 @@ DATASETS = {
     "special": (SPECIAL, INRCodec(max_error=0.05, effort=0)),
     "threshold": (DENSITY.astype("f4"), INRCodec(max_error=0.05, threshold=0.2, effort=0)),
     "constant": (np.full((9, 9), 2.5, "f4"), INRCodec(effort=0)),
-    "volume": (DENSITY.astype("f4"), INRCodec(snr=20, effort=0, volume=FAR)),
+    # the largest number that a block has
+    "volume": (DENSITY.astype("f4"), INRCodec(effort=0, volume=replace(FAR, block=with_edges(64, 3)))),
 }
 
 

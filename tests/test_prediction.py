@@ -263,7 +263,7 @@ class TestPayloads:
         payload, references, _ = predicted_payload()
         parsed = Payload.from_bytes(payload)
         assert parsed.field == Field.LOCAL_FOURIER
-        for damage in (b"", b"\1", parsed.section(Section.PREDICTION)[:-3]):
+        for damage in (b"", b"\1", parsed.section(Section.PREDICTION)[:-5]):
             parsed.sections[Section.PREDICTION] = damage
             with pytest.raises(PayloadError):
                 decode_many([parsed.to_bytes()], volume=MODEL, references=[references])

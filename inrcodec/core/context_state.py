@@ -109,6 +109,7 @@ class ContextState:
         self._table = backend.asarray(log_magnitudes())
         self._padded = backend.asarray(layout.padded)
         self._beside = backend.asarray(layout.neighbours)
+        self._lower = backend.asarray(_lower_bands(layout))
         self._weight = backend.asarray(layout.neighbour_weight)
         # blocks with non-zero latents; only a chunk alone, on NumPy, has use for them
         self._held = np.zeros(layout.blocks + 1, bool) if batch == 1 and backend.device == "numpy" else None
@@ -192,37 +193,42 @@ class ContextState:
         Returns:
             (FEATURES, n, batch, blocks of the part) float32, whole numbers.
         """
-        at = self._padded[bands]
-        dz, dy, dx = self.layout.padded_strides
+        xp, at = self.backend.xp, self._padded[bands]
+        count = bands.shape[0]
 
-        def taken(table: Any, index: Any) -> Any:
-            return (
+        def taken(table: Any, offsets: Any) -> Any:
+            """(offsets, n, batch, blocks of the part) in one go: a gather has a price of its own."""
+            index = (offsets[:, None] + at).reshape(-1)
+            some = (
                 table[:, :, part][index] if isinstance(part, slice) else table[index[:, None, None], 0, part]
             )
+            return some.reshape(offsets.shape[0], count, *some.shape[1:])
 
-        def logs(index: Any) -> Any:
-            return taken(self.logs, index)
-
-        first, *others = (
-            up - down
-            for up, a, b in ((dz, dy, dx), (dy, dz, dx), (dx, dz, dy))
-            for down in (2 * a, a + b, 2 * b)
-        )
-        beside = logs(at + first)  # a copy, as the index is an array
-        for offset in others:
-            beside += logs(at + offset)
-        out = self.backend.asarray(np.empty((FEATURES, *beside.shape), np.float32))
+        logs = taken(self.logs, self._lower)
+        out = self.backend.asarray(np.empty((FEATURES, *logs.shape[1:]), np.float32))
         out[6:15] = self._own(bands, same is not None)[6:15, :, :, None]
-        for i, step in enumerate((dz, dy, dx)):
-            out[i] = logs(at - step)
-        out[3] = (
-            logs(at - 2 * dz) + logs(at - 2 * dy) + logs(at - 2 * dx)
-            + logs(at - dz - dy) + logs(at - dz - dx) + logs(at - dy - dx)
-        ) >> 2  # fmt: skip
-        out[4] = sum(taken(self.neighbours, at - step) for step in (dz, dy, dx))
+        out[0:3] = logs[0:3]
+        out[3] = xp.sum(logs[3:9], axis=0, dtype=xp.int16) >> 2
+        out[15] = xp.sum(logs[9:], axis=0, dtype=xp.int16) >> 3
+        out[4] = xp.sum(taken(self.neighbours, self._lower[0:3]), axis=0, dtype=xp.int16)
         out[5] = 0 if same is None else same
-        out[15] = beside >> 3
         return out
+
+
+def _lower_bands(layout: Layout) -> Array:
+    """Steps in the padded band index to those that the features look at.
+
+    Three one frequency lower along an axis, six of two shells before, and nine others of the shell before.
+    """
+    dz, dy, dx = layout.padded_strides
+    near = [-dz, -dy, -dx]
+    second = [-2 * dz, -2 * dy, -2 * dx, -dz - dy, -dz - dx, -dy - dx]
+    beside = [
+        up - down
+        for up, a, b in ((dz, dy, dx), (dy, dz, dx), (dx, dz, dy))
+        for down in (2 * a, a + b, 2 * b)
+    ]
+    return np.array(near + second + beside)
 
 
 def _constant_features(layout: Layout) -> Array:

@@ -205,25 +205,23 @@ class SymbolReader:
         """The next step's symbols (int32), in the order of their indices."""
         order = np.argsort(indices, kind="stable")
         runs = groups(indices)
-        out = np.empty(len(indices), np.int32)
-        escaped = []
+        if not runs:
+            return np.empty(0, np.int32)
         parts = [self._coder.decode(_model(index), stop - start) for index, start, stop in runs]
-        for (index, start, stop), part in zip(runs, parts, strict=True):
-            own = order[start:stop]
-            beyond = part == _ESCAPES[index]
-            if beyond.any():
-                escaped.append(own[beyond])
-            part -= _LIMITS[index]
+        values, kinds = np.concatenate(parts), indices[order]
+        escaped = np.flatnonzero(values == _ESCAPES[kinds])
+        values -= _LIMITS[kinds]
+        for index, start, stop in runs:
             if index >= SPLIT:
                 bits = int(_LOW_BITS[index])
-                part <<= bits
-                part += self.get_uniform(stop - start, bits)
-            out[own] = part
-        if escaped:
-            count = sum(map(len, escaped))
-            zigzag = self.get_uniform(count, _ESCAPE_BITS) << _ESCAPE_BITS
-            zigzag += self.get_uniform(count, _ESCAPE_BITS)
-            out[np.concatenate(escaped)] = np.where(zigzag % 2, -(zigzag + 1) // 2, zigzag // 2)
+                values[start:stop] <<= bits
+                values[start:stop] += self.get_uniform(stop - start, bits)
+        if len(escaped):
+            zigzag = self.get_uniform(len(escaped), _ESCAPE_BITS) << _ESCAPE_BITS
+            zigzag += self.get_uniform(len(escaped), _ESCAPE_BITS)
+            values[escaped] = np.where(zigzag % 2, -(zigzag + 1) // 2, zigzag // 2)
+        out = np.empty_like(values)
+        out[order] = values
         return out
 
     def get_uniform(self, count: int, bits: int) -> Array:

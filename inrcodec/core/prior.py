@@ -1,7 +1,8 @@
 """The built-in prior: context networks shipped with the package.
 
 ``data/prior-N.npy`` holds the weights of prior N; a payload names the one it was coded with, so priors are
-added, never changed (priors 1 and 2 went with format versions 1 and 4). ``benchmarks/train_prior.py`` trains them.
+added, never changed (priors 1 and 2 went with format versions 1 and 4). ``benchmarks/train_prior.py``
+trains them.
 """
 
 from __future__ import annotations
