@@ -36,7 +36,7 @@ def test_predicted_power_is_that_of_random_latents(block: int, sizes: tuple[floa
     predicted = leakage.error(energy)[1:] * layout.blocks
     strong = measured > 0.01 * measured.max()
     # shorter blocks leave a frequency unused, and cells of the two grids differ a little
-    np.testing.assert_allclose(predicted[strong], measured[strong], rtol=0.35)
+    np.testing.assert_allclose(predicted[strong], measured[strong], rtol=0.4)
 
 
 def test_weights_are_the_adjoint_of_errors() -> None:

@@ -131,16 +131,16 @@ class TestFrame:
         payload = Payload((200, 3), np.dtype(">f8"), Field.LOCAL_FOURIER, "snr", 30.0, "volume", True)
         payload.sections[Section.FIELD] = b"abc"
         payload.sections[Section.LATENTS] = b""
-        body = b"INR\x04\x82\xc3\x21" + struct.pack("<d", 30.0) + b"\xc8\x01\x03\x14\x03abc"
+        body = b"INR\x05\x82\xc3\x21" + struct.pack("<d", 30.0) + b"\xc8\x01\x03\x14\x03abc"
         assert payload.to_bytes() == sealed(body)
         shared = Payload((7,), np.dtype("<f4"), Field.CONSTANT, sections={Section.CONSTANT: bytes(4)})
-        assert shared.to_bytes() == sealed(b"INR\x04\x00\x02\x10\x07\x01" + bytes(4))
+        assert shared.to_bytes() == sealed(b"INR\x05\x00\x02\x10\x07\x01" + bytes(4))
         payload.sections[Section.SYMMETRY] = b"de"
-        longer = b"INR\x04\xc2\xc3\x21" + struct.pack("<d", 30.0) + b"\xc8\x01\x03\x14\x01\x03\x00abcde"
+        longer = b"INR\x05\xc2\xc3\x21" + struct.pack("<d", 30.0) + b"\xc8\x01\x03\x14\x01\x03\x00abcde"
         assert payload.to_bytes() == sealed(longer)
 
     def test_sections_of_a_later_release(self) -> None:
-        body = b"INR\x04\x42\x02\x10\x07\x00\x04abc"
+        body = b"INR\x05\x42\x02\x10\x07\x00\x04abc"
         with pytest.raises(PayloadError, match="unknown sections in 0x400"):
             Payload.from_bytes(sealed(body))
 
@@ -392,7 +392,7 @@ def test_no_voxels(sectioned: dict[str, Payload], name: str, shape: tuple[int, .
         inrcodec.decode(damaged.to_bytes())
 
 
-@pytest.mark.parametrize("version", [0, 1, 2, 3, 5, 255])
+@pytest.mark.parametrize("version", [0, 1, 2, 3, 4, 6, 255])
 def test_other_versions(version: int) -> None:
     data = bytearray(ENCODED["constant"]()[:-4])
     data[3] = version

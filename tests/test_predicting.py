@@ -89,7 +89,7 @@ def test_a_reference_that_adds_nothing_is_left_out() -> None:
 
 def test_blocks_that_lose_are_left_out() -> None:
     """Half of the chunk is empty, where the reference has noise."""
-    chunk, reference = noisy(1, 0.0), noisy(2)
+    chunk, reference = noisy(1, 0.0), noisy(2, 0.005)
     chunk[:, :, 11:] = 1e-3 * np.random.default_rng(0).normal(size=(24, 20, 11))
     prediction, section, _ = chosen(chunk, {1: reference})
     layout = get_layout(SHAPE, MODEL.block)

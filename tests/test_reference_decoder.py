@@ -139,7 +139,7 @@ def test_volume_scope() -> None:
 
 @pytest.mark.needs_torch
 def test_own_weights() -> None:
-    chunk = np.random.default_rng(0).normal(size=(22, 22, 22)).cumsum(2).astype(np.float32)
+    chunk = np.random.default_rng(0).normal(size=(30, 30, 30)).cumsum(2).astype(np.float32)
     info = assert_same(INRCodec(snr=50, effort=2, device="cpu").encode(chunk))
     assert "weights" in info.sections
 

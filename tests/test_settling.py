@@ -43,4 +43,4 @@ def test_dtypes_that_round_meet_the_target(dtype: str, deviation: float, wanted:
     settings = Settings(Target("snr", wanted), effort=0)
     model = fit(volume, settings, (24,) * 3)
     decoded, _ = through(volume, settings, (24,) * 3, model)
-    assert wanted <= snr(volume, decoded) <= wanted + 0.4  # errors of one come and go all at once
+    assert wanted <= snr(volume, decoded) <= wanted + 0.5  # errors of one come and go all at once

@@ -7,6 +7,7 @@ import pytest
 
 from inrcodec.core import Settings, Target
 from inrcodec.core.backend import NUMPY
+from inrcodec.core.fields.basis import block_length
 from inrcodec.core.fields.layout import get_layout
 from inrcodec.core.fields.local_fourier import analyse
 from inrcodec.core.latents import Latents
@@ -63,8 +64,8 @@ def test_a_fit_on_a_sample() -> None:
     choices = found.model.choices
     assert choices is not None
     assert choices.traits.shape == (48, 48, 48)
-    assert choices["block"].value == found.model.block
-    assert choices["block"].figures[str(found.model.block)] == min(choices["block"].figures.values())
+    assert choices["block"].value == block_length(found.model.block)
+    assert choices["block"].figures[str(block_length(found.model.block))] == min(choices["block"].figures.values())
     assert choices["cell"].value is None is found.model.cell
     assert choices["steps"].value == 0
     finer = found.with_weight(4 * found.weight, found.cutoff)

@@ -84,7 +84,7 @@ def test_odd_lengths_about_a_voxel_that_is_not_the_standard_one() -> None:
     assert INRCodec.from_config(json.loads(json.dumps(codec.get_config()))) == codec
 
 
-LOCAL = {**TARGETS, "fsc": {"fsc": 0.99, "resolution": 4.0, "voxel_size": 1.0}}
+LOCAL = {**TARGETS, "fsc": {"fsc": 0.99, "resolution": 2.5, "voxel_size": 1.0}}
 
 
 @pytest.mark.parametrize("target", TARGETS)

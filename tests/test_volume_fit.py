@@ -10,6 +10,7 @@ from volume_cases import boxes, density, snr, through
 
 from inrcodec.core import Settings, Target, VolumeModel, encode_many, fit, inspect
 from inrcodec.core.field_section import volume_digest
+from inrcodec.core.fields.basis import block_length
 from inrcodec.core.payload import Payload, Section
 from inrcodec.core.traits import measure_traits
 from inrcodec.synthetic import generate
@@ -209,7 +210,7 @@ def test_what_was_chosen_is_recorded(settings: Settings, mask) -> None:
     assert model.choices is not None
     assert model.choices.traits == measure_traits(volume, settings.threshold)
     assert model.choices["sample"].value == volume.size
-    for name, value in {"block": model.block, "cell": model.cell}.items():
+    for name, value in {"block": block_length(model.block), "cell": model.cell}.items():
         choice = model.choices[name]
         assert choice.value == value
         if choice.figures:

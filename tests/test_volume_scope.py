@@ -11,6 +11,7 @@ from conftest import blobs, snr_of
 
 import inrcodec
 from inrcodec import INRCodec, PayloadError
+from inrcodec.core.fields.basis import block_length
 
 pytestmark = pytest.mark.needs_torch
 
@@ -40,7 +41,7 @@ def test_the_configuration_carries_the_volume(fitted: INRCodec) -> None:
 def test_choices_are_on_the_codec_and_not_in_its_configuration(fitted: INRCodec) -> None:
     assert fitted.volume is not None
     assert fitted.choices is not None
-    assert fitted.choices["block"].value == fitted.volume.block
+    assert fitted.choices["block"].value == block_length(fitted.volume.block)
     assert "choices" not in json.dumps(fitted.get_config())
     assert INRCodec.from_config(fitted.get_config()).choices is None
     assert INRCodec().choices is None

@@ -224,9 +224,7 @@ def _lower_bands(layout: Layout) -> Array:
     near = [-dz, -dy, -dx]
     second = [-2 * dz, -2 * dy, -2 * dx, -dz - dy, -dz - dx, -dy - dx]
     beside = [
-        up - down
-        for up, a, b in ((dz, dy, dx), (dy, dz, dx), (dx, dz, dy))
-        for down in (2 * a, a + b, 2 * b)
+        up - down for up, a, b in ((dz, dy, dx), (dy, dz, dx), (dx, dz, dy)) for down in (2 * a, a + b, 2 * b)
     ]
     return np.array(near + second + beside)
 

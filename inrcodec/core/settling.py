@@ -49,13 +49,14 @@ def settle(
         if before is not None and abs(np.log(model.step / before[0])) > 1e-4:
             measured = np.log(spent / before[1]) / np.log(model.step / before[0])
             slope = float(np.clip(measured, 0.5, _STEEPEST))
+        idle = not met and before is not None and spent == before[1]  # nothing is coded at such steps
         before = (model.step, spent)
         if spent <= 1 / MARGIN:
             met = max(met, model.step)
         else:
             missed = min(missed, model.step)
         margin = MARGIN**2 if spent < 1 else MARGIN**3
-        factor = float(np.clip((margin * spent) ** (-1 / slope), 0.5, 2))
+        factor = 0.5 if idle else float(np.clip((margin * spent) ** (-1 / slope), 0.5, 2))
         step = model.step * factor
         if met and missed < np.inf:  # a tenth of the way from either at least
             step = float(np.clip(step, met**0.9 * missed**0.1, met**0.1 * missed**0.9))
