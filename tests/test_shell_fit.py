@@ -65,7 +65,9 @@ def test_a_fit_on_a_sample() -> None:
     assert choices is not None
     assert choices.traits.shape == (48, 48, 48)
     assert choices["block"].value == block_length(found.model.block)
-    assert choices["block"].figures[str(block_length(found.model.block))] == min(choices["block"].figures.values())
+    assert choices["block"].figures[str(block_length(found.model.block))] == min(
+        choices["block"].figures.values()
+    )
     assert choices["cell"].value is None is found.model.cell
     assert choices["steps"].value == 0
     finer = found.with_weight(4 * found.weight, found.cutoff)

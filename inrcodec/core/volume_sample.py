@@ -64,11 +64,13 @@ def draw_sample(
     order = list(boxes)
     np.random.default_rng(0).shuffle(order)
     sizes = [int(np.prod([s.stop - s.start for s in box])) for box in order]
-    wanted = max(1, voxels // max(sizes))
     sample: list[Prepared] = []
-    seen = 0
-    while seen < len(order) and len(sample) < wanted:
-        sample += prepared(volume, [order[seen]], threshold, 1)
+    seen = drawn = 0
+    # chunks at the far ends are smaller: what counts is voxels
+    while seen < len(order) and (not sample or drawn < min(voxels, sum(sizes)) - sizes[seen] // 2):
+        found = prepared(volume, [order[seen]], threshold, 1)
+        sample += found
+        drawn += sizes[seen] * len(found)
         seen += 1
     return sample, sum(sizes[:seen]) / sum(sizes)
 
