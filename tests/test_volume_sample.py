@@ -76,6 +76,16 @@ def test_a_sample_stands_for_the_empty_chunks_beside_it(volume: np.ndarray) -> N
     assert share in (0.25, 0.5, 0.75)
 
 
+def test_small_chunks_at_the_far_ends_do_not_make_the_sample_small(volume: np.ndarray) -> None:
+    """As many voxels as are asked for, and all chunks for all voxels, however chunks are cut."""
+    boxes = list(chunk_boxes(volume.shape, (16, 16, 16)))
+    everything, share = draw_sample(volume, boxes, None, volume.size)
+    assert (len(everything), share) == (len(boxes), 1.0)
+    half, share = draw_sample(volume, boxes, None, volume.size // 2)
+    assert abs(sum(p.chunk.size for p in half) - volume.size / 2) <= 16**3 / 2 + 1
+    assert share == sum(p.chunk.size for p in half) / volume.size
+
+
 def test_the_sample_grows_as_fewer_latents_are_coded() -> None:
     def voxels(**changes: float) -> int:
         traits = {"represented": 1.0, "band_limit": 1.0, "noise_floor": 40.0, **changes}
