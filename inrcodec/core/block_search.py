@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from inrcodec.core.fields.basis import block_length, block_sizes, edge_kind, with_edges
+from inrcodec.core.fields.edges import EDGES
 from inrcodec.core.presets import BLOCK_LENGTHS, FIRST_BLOCKS, Preset
 
-_KINDS = (1, 2), (3,)  # of edges: rougher density than kind 0 is made for, and smoother
+_KINDS = tuple(int(kind) for kind in np.argsort(EDGES))  # of edges, from those for the smoothest density on
 
 
 def candidate_blocks(shape: tuple[int, int, int], wanted: Sequence[int]) -> list[int]:
@@ -56,15 +57,16 @@ def search_blocks(
 
 
 def search_edges(tried: dict[int, float], figure: Callable[[int], float]) -> dict[int, float]:
-    """What was tried, and its best length with other edges: for rougher density, or else for smoother."""
+    """What was tried, and its best block with other edges: for rougher density, or else for smoother."""
     best = min(tried, key=lambda b: tried[b])
-    for kinds in _KINDS:
+    start = _KINDS.index(edge_kind(best))
+    for kinds in (_KINDS[start + 1 :], _KINDS[:start][::-1]):
         for kind in kinds:
             block = with_edges(best, kind)
             tried[block] = figure(block)
             if min(tried, key=lambda b: tried[b]) != block:
                 break
-        if edge_kind(min(tried, key=lambda b: tried[b])):
+        if edge_kind(min(tried, key=lambda b: tried[b])) != _KINDS[start]:
             break
     return tried
 

@@ -237,7 +237,7 @@ def _fit_unit(
         weights=network.to_bytes(prior()),
         symmetry=symmetry,
     )
-    for choice in (chosen, *trained):
+    for choice in (*chosen, *trained):
         model = with_choice(model, choice)
     if settings.target.kind == "snr":
         whole = [tuple(slice(0, n) for n in volume.shape)]
@@ -248,8 +248,8 @@ def _fit_unit(
 
 def _unit_block(
     voxels: Voxels, ready: Prepared, start: int, step: float, settings: Settings, preset: Preset
-) -> tuple[int, Choice]:
-    """The block length that takes the fewest bits around the asymmetric unit, near the volume's."""
+) -> tuple[int, list[Choice]]:
+    """The block that takes the fewest bits around the asymmetric unit, near the volume's."""
 
     def figure(length: int) -> float:
         return filled_score([Part(ready, voxels, voxels.analyse(length))], step, preset, None)

@@ -104,8 +104,8 @@ def fit(
         cell = choose_cell(backend, sample, unit, block, step, preset)
     made = [size, *chosen, cell]
     if cell.value is not None:
-        block, choice = _filled_block(backend, sample, unit, block, step, int(cell.value), settings, preset)
-        made.append(choice)
+        block, near = _filled_block(backend, sample, unit, block, step, int(cell.value), settings, preset)
+        made += near
     size_of_cell = None if cell.value is None else int(cell.value)
     parts = make_parts(backend, sample, unit, block, size_of_cell)
     spend = budget if settings.target.kind == "snr" else None
@@ -170,8 +170,8 @@ def _filled_block(
     cell: int,
     settings: Settings,
     preset: Preset,
-) -> tuple[int, Choice]:
-    """The best block length once voxels outside occupied cells do not matter: mostly a longer one."""
+) -> tuple[int, list[Choice]]:
+    """The best block once voxels outside occupied cells do not matter: mostly a longer one."""
     shape = max((p.shape for p in sample), key=lambda s: float(np.prod(s)))
 
     def figure(length: int) -> float:

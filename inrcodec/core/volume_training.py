@@ -9,10 +9,10 @@ import numpy as np
 
 from inrcodec.core import occupancy
 from inrcodec.core.backend import Backend
-from inrcodec.core.block_search import descend_blocks
+from inrcodec.core.block_search import descend_blocks, search_edges
 from inrcodec.core.choices import Choice
 from inrcodec.core.context import ContextNetwork
-from inrcodec.core.fields.basis import block_length, edge_kind
+from inrcodec.core.fields.basis import block_length, edge_kind, with_edges
 from inrcodec.core.fields.edges import EDGES
 from inrcodec.core.latents import Latents, Quantised
 from inrcodec.core.prepare import Prepared
@@ -27,6 +27,9 @@ ROUNDS = 2  # of choosing latents and training on them
 _STEP_BYTES = 64  # estimated in the volume, for each step of training that they repay
 _FEWEST_STEPS = 60
 BITS_SLOPE = 0.4  # bits fall about as squared error to this power, between 20 and 30 dB
+_ERROR_SLOPE = 1.5  # squared error grows about as a step to this power
+_LONGEST = 3.0  # times a step that is lengthened
+_SLOPES = (0.1, 1.5)  # of bits over squared error, both logarithms
 _KEY_BYTES = 14  # of the key that weights have in the configuration
 _TEXT_BITS = 4 / 3  # of base64 for each bit of weights, which live in JSON
 _LEAST_FILLS = 8  # fewer tell nothing of what a mask saves
@@ -46,7 +49,8 @@ def block_choices(
     """
     best = min(tried, key=lambda b: tried[b])
     length, kind = block_length(best), edge_kind(best)
-    lengths = {str(b): scale * figure for b, figure in tried.items() if not edge_kind(b)}
+    first = edge_kind(next(iter(tried)))  # the edges of all lengths but the best one
+    lengths = {str(block_length(b)): scale * figure for b, figure in tried.items() if edge_kind(b) == first}
     edges = {f"{EDGES[edge_kind(b)]}/64": scale * f for b, f in tried.items() if block_length(b) == length}
     block = (
         Choice("block", length, "as asked") if asked is not None else Choice("block", length, why, lengths)
@@ -56,16 +60,14 @@ def block_choices(
 
 def nearby_block(
     shape: tuple[int, int, int], start: int, asked: int | None, figure: Callable[[int], float], why: str
-) -> tuple[int, Choice]:
-    """The best block near one that was chosen before, with its edges; figures are relative to the best."""
-    if asked is not None:
-        return start, Choice("block", asked, "as asked")
-    scores = descend_blocks(shape, start, figure)
-    best = min(scores, key=lambda b: scores[b])
-    least = scores[best] or 1.0  # none costs a bit: all alike
-    return best, Choice(
-        "block", block_length(best), why, {str(block_length(b)): s / least for b, s in scores.items()}
-    )
+) -> tuple[int, list[Choice]]:
+    """The best block near one that was chosen before, as choices too; figures are relative to the best."""
+    if asked is None:
+        tried = descend_blocks(shape, start, figure)
+    else:
+        tried = {with_edges(asked, edge_kind(start)): figure(with_edges(asked, edge_kind(start)))}
+    tried = search_edges(tried, figure)
+    return block_choices(tried, asked, why, 1 / (min(tried.values()) or 1.0))  # none costs a bit: all alike
 
 
 def choose_cell(
@@ -86,19 +88,37 @@ def choose_cell(
         )
     if not preset.masks:
         return Choice("cell", None, "not tried at this effort")
-    cells: tuple[int | None, ...] = (None, *occupancy.CELLS[: preset.masks])
-    scores = {
-        cell: filled_score(make_parts(backend, masked, unit, block, cell, shells), step, preset, cell)
-        for cell in cells
-    }
+    cells = occupancy.CELLS[: preset.masks]
+    bits, error = filled(make_parts(backend, masked, unit, block, None, shells), step, preset, None)
+    scores: dict[int | None, float] = {None: bits}
+    for cell in cells:
+        parts = make_parts(backend, masked, unit, block, cell, shells)
+        scores[cell] = _bits_at(error, parts, step, preset, cell)
     if not scores[None]:
         return Choice("cell", None, "at this target nothing is coded but the mean")
     figures = {str(cell).lower(): score / scores[None] for cell, score in scores.items()}
     return Choice("cell", min(scores, key=lambda c: scores[c]), "of the bits without a mask", figures)
 
 
+def _bits_at(error: float, parts: list[Part], step: float, preset: Preset, cell: int) -> float:
+    """Bits of filled parts where they have a squared error: at the step that has it, about, and corrected."""
+    bits, left = filled(parts, step, preset, cell)
+    if not (0 < left < error and bits):
+        return score(bits, left) / score(1.0, error)
+    longer = step * float(np.clip((error / left) ** (1 / _ERROR_SLOPE), 1.05, _LONGEST))
+    fewer, larger = filled(parts, longer, preset, cell)
+    # far fewer bits at a larger error where few latents are left, hardly fewer where most of it is the mask
+    slope = np.log(bits / fewer) / np.log(larger / left) if fewer and larger > left else BITS_SLOPE
+    return score(fewer, larger / error, float(np.clip(slope, *_SLOPES)))
+
+
 def filled_score(parts: list[Part], step: float, preset: Preset, cell: int | None) -> float:
     """Bits of parts at a step, occupancy included, brought to one squared error: the smaller the better."""
+    return score(*filled(parts, step, preset, cell))
+
+
+def filled(parts: list[Part], step: float, preset: Preset, cell: int | None) -> tuple[float, float]:
+    """Bits of parts at a step, occupancy included, and squared error, once voxels are filled."""
     bits, error = 0.0, 0.0
     steps = np.array([step])
     for part in parts:
@@ -108,7 +128,12 @@ def filled_score(parts: list[Part], step: float, preset: Preset, cell: int | Non
         error += float(part.voxels.squared_error(latents, q, steps)[0])
         if cell is not None and part.prepared.background is not None:
             bits += 8 * len(occupancy.compress(part.prepared.represented, cell))
-    return bits * max(error, 1e-300) ** BITS_SLOPE
+    return bits, error
+
+
+def score(bits: float, error: float, slope: float = BITS_SLOPE) -> float:
+    """Bits brought to one squared error."""
+    return bits * max(error, 1e-300) ** slope
 
 
 def training_steps(fitted: list[Latents], chosen: list[Quantised], share: float, preset: Preset) -> Choice:
