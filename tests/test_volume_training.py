@@ -117,15 +117,20 @@ def test_the_search_of_block_lengths() -> None:
 
 
 def test_the_best_block_length_near_another() -> None:
-    best, choice = nearby_block((64, 64, 64), 16, None, lambda block: 2.0 * abs(block - 20) + 2, "times")
+    figures = {7: 7.0, with_edges(7, 0): 6.0, with_edges(7, 3): 5.0}
+    best, (choice, edges) = nearby_block(
+        (64, 64, 64), 16, None, lambda block: 2.0 * abs(block - 20) + 2, "times"
+    )
     assert best == choice.value == 20
+    assert edges.value == "8/64"
     assert choice.figures["20"] == 1
     assert choice.figures["16"] == 5
-    _, nothing = nearby_block((64, 64, 64), 16, None, lambda block: 0.0, "times")
+    _, (nothing, _) = nearby_block((64, 64, 64), 16, None, lambda block: 0.0, "times")
     assert set(nothing.figures.values()) == {0.0}
-    best, choice = nearby_block((64, 64, 64), with_edges(7, 3), 7, lambda block: 1 / 0, "times")
+    best, (choice, edges) = nearby_block((64, 64, 64), 16 + 64, 7, lambda b: figures.get(b, 9.0), "times")
     assert best == with_edges(7, 3)
     assert choice.reason == "7: as asked"
+    assert edges.reason == "5/64: 1 times; 8/64: 1.2, 13/64: 1.8, 24/64: 1.8"
 
 
 def test_no_cell_where_nothing_is_coded() -> None:
