@@ -99,9 +99,10 @@ def summary(made: Made) -> str:
     for bound in sorted({r["bound"] for r in made["max_error"]}):
         what = f"bits / best peer, largest error {bound:g} std"
         _line(rows, chunks, what, made["max_error"], "ratio", bound=bound)
-    for target in sorted({r["target"] for r in made["fsc"]}):
+    asked = [r for r in made["fsc"] if r["how"] == "written"]  # points at an SNR say little of a shell
+    for target in sorted({r["target"] for r in asked}):
         what = f"bits / best peer, FSC of every shell >= {target:g}"
-        _line(rows, chunks, what, made["fsc"], "ratio", target=target)
+        _line(rows, chunks, what, asked, "ratio", target=target)
     violations = [r["violations"] for r in made["max_error"] if r["violations"] is not None]
     count = f"\n\nVoxels of ours beyond a bound: {sum(violations)} ({len(violations)} points)."
     return (report.markdown(rows) or "No point of ours to compare yet.") + (count if violations else "")
