@@ -190,7 +190,7 @@ def window(half: int) -> list[tuple[float, float]]:
 
 def covariance_of_voxels(size: int, left: int, right: int, kind: int) -> list[list[float]]:
     """After folding."""
-    q = 1 - (8, 13, 24, 5)[kind] / 64
+    q = 1 - {0: 8, 1: 13, 3: 5}[kind] / 64
     r, f = [1.0], q
     while r[-1] * f >= 2**-60:
         r.append(r[-1] * f)
@@ -263,6 +263,8 @@ def functions(size: int, left: int, right: int, kind: int) -> np.ndarray:
     else:
         f = [[cosr((2 * n + 1) * k, 2 * size) * scale for n in range(size)] for k in range(size)]
         f[0] = [math.sqrt(1 / size)] * size
+    if kind == 2:
+        return np.array(f).T
     voxels = covariance_of_voxels(size, left, right, kind)
     half = [[product_sum(row, function) for row in voxels] for function in f]
     rotate([[product_sum(function, column) for column in half] for function in f], f)

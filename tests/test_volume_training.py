@@ -109,11 +109,11 @@ def test_the_search_of_block_lengths() -> None:
     assert len(length.figures) == EFFORTS[5].blocks
     assert length.figures["16"] == 1.5
     assert edges.value == "8/64"
-    assert edges.figures == {"8/64": 0.0, "13/64": 32.0, "5/64": 96.0}
+    assert edges.figures == {"8/64": 0.0, "13/64": 32.0, "cosines": 64.0, "5/64": 96.0}
     best, (length, edges) = block_choices({7: 7.0, 71: 6.0, 135: 6.5}, 7, "bits")
     assert best == with_edges(7, 1)
     assert length.reason == "7: as asked"
-    assert edges.reason == "13/64: 6 bits; 24/64: 6.5, 8/64: 7"
+    assert edges.reason == "13/64: 6 bits; cosines: 6.5, 8/64: 7"
 
 
 def test_the_best_block_length_near_another() -> None:
@@ -130,7 +130,7 @@ def test_the_best_block_length_near_another() -> None:
     best, (choice, edges) = nearby_block((64, 64, 64), 16 + 64, 7, lambda b: figures.get(b, 9.0), "times")
     assert best == with_edges(7, 3)
     assert choice.reason == "7: as asked"
-    assert edges.reason == "5/64: 1 times; 8/64: 1.2, 13/64: 1.8, 24/64: 1.8"
+    assert edges.reason == "5/64: 1 times; 8/64: 1.2, 13/64: 1.8, cosines: 1.8"
 
 
 def test_no_cell_where_nothing_is_coded() -> None:

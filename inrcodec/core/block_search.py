@@ -10,8 +10,6 @@ from inrcodec.core.fields.basis import block_length, block_sizes, edge_kind, wit
 from inrcodec.core.fields.edges import EDGES
 from inrcodec.core.presets import BLOCK_LENGTHS, FIRST_BLOCKS, Preset
 
-_KINDS = tuple(int(kind) for kind in np.argsort(EDGES))  # of edges, from those for the smoothest density on
-
 
 def candidate_blocks(shape: tuple[int, int, int], wanted: Sequence[int]) -> list[int]:
     """Block lengths that split a box differently, shortest first; of equals, the one named first."""
@@ -57,18 +55,10 @@ def search_blocks(
 
 
 def search_edges(tried: dict[int, float], figure: Callable[[int], float]) -> dict[int, float]:
-    """What was tried, and its best block with other edges: for rougher density, or else for smoother."""
+    """What was tried, and its best block with all other edges."""
     best = min(tried, key=lambda b: tried[b])
-    start = _KINDS.index(edge_kind(best))
-    for kinds in (_KINDS[start + 1 :], _KINDS[:start][::-1]):
-        for kind in kinds:
-            block = with_edges(best, kind)
-            tried[block] = figure(block)
-            if min(tried, key=lambda b: tried[b]) != block:
-                break
-        if edge_kind(min(tried, key=lambda b: tried[b])) != _KINDS[start]:
-            break
-    return tried
+    others = [with_edges(best, kind) for kind in range(len(EDGES))]
+    return tried | {block: figure(block) for block in others if block not in tried}
 
 
 def descend_blocks(

@@ -9,7 +9,7 @@ import numpy as np
 
 from inrcodec.core.field_section import FieldSection, volume_digest
 from inrcodec.core.fields.basis import block_length, edge_kind
-from inrcodec.core.fields.edges import EDGES
+from inrcodec.core.fields.edges import edges_name
 from inrcodec.core.mlp.section import OUTPUT_BITS, MLPSection
 from inrcodec.core.payload import Field, Payload, Reader, Section
 from inrcodec.core.prepare import as_volume_shape
@@ -106,7 +106,7 @@ def _details(payload: Payload, volume: VolumeModel | None) -> dict[str, Any]:
         "background": section.background,
         "box": tuple((s.start, s.stop) for s in section.box),
         "block": block_length(section.block),
-        "edges": f"{EDGES[edge_kind(section.block)]}/64",
+        "edges": edges_name(edge_kind(section.block)),
         "grid": layout.grid,
         "coded_share": len(section.active) / layout.bands,
         "cell": cell,

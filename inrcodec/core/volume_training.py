@@ -13,7 +13,7 @@ from inrcodec.core.block_search import descend_blocks, search_edges
 from inrcodec.core.choices import Choice
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fields.basis import block_length, edge_kind, with_edges
-from inrcodec.core.fields.edges import EDGES
+from inrcodec.core.fields.edges import edges_name
 from inrcodec.core.latents import Latents, Quantised
 from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import Preset
@@ -51,11 +51,11 @@ def block_choices(
     length, kind = block_length(best), edge_kind(best)
     first = edge_kind(next(iter(tried)))  # the edges of all lengths but the best one
     lengths = {str(block_length(b)): scale * figure for b, figure in tried.items() if edge_kind(b) == first}
-    edges = {f"{EDGES[edge_kind(b)]}/64": scale * f for b, f in tried.items() if block_length(b) == length}
+    edges = {edges_name(edge_kind(b)): scale * f for b, f in tried.items() if block_length(b) == length}
     block = (
         Choice("block", length, "as asked") if asked is not None else Choice("block", length, why, lengths)
     )
-    return best, [block, Choice("edges", f"{EDGES[kind]}/64", why, edges)]
+    return best, [block, Choice("edges", edges_name(kind), why, edges)]
 
 
 def nearby_block(

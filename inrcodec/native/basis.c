@@ -18,8 +18,10 @@ _Static_assert(FLT_EVAL_METHOD == 0, "doubles must be doubles: on 32-bit x86 bui
 #define TURNED 1e-18 /* two functions of a covariance as small are left alone */
 #define UNIT 1048576.0 /* 2^20 */
 
+enum { COSINES = 64 }; /* nothing is turned */
+
 /* 64 times what the correlation of neighbouring voxels lacks of 1, by the kind of edges */
-static const int lacking[INR_EDGES] = {8, 13, 24, 5};
+static const int lacking[INR_EDGES] = {8, 13, COSINES, 5};
 
 inr_axis inr_split(uint32_t length, uint32_t block)
 {
@@ -231,7 +233,7 @@ static void fill_table(inr_context *context, double *table, uint32_t size, uint3
 {
     fold *folds = folds_of(context, size, left, right);
     double *functions = cosines(context, size, !right), *value = functions;
-    if (!left || !right)
+    if ((!left || !right) && lacking[edges] != COSINES)
         decorrelate(context, functions, folds, size, edges);
     for (uint32_t k = 0; k < size; k++, table += left + size + right) {
         for (uint32_t n = 0; n < size; n++, value++) {

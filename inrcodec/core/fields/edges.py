@@ -5,7 +5,8 @@ as a fifth of a chunk's bits. So the cosines of an end block are turned into the
 smooth density best (Karhunen-Loeve): the eigenvectors of its covariance after folding. They are found by a
 few sweeps of Jacobi rotations from the cosines, so that they keep their order. All operations are such that
 IEEE 754 fixes them to the last bit, and in a fixed order, so that tables built from them are identical
-everywhere (``docs/format.md``, section 3).
+everywhere (``docs/format.md``, section 3). Where density is flat at the faces, as in solvent, cosines
+stay best: one kind leaves them as they are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-EDGES = (8, 13, 24, 5)  # kinds: 64 times what the correlation of neighbouring voxels lacks of 1
+COSINES = 64
+EDGES = (8, 13, COSINES, 5)  # kinds: 64 times what the correlation of neighbouring voxels lacks of 1
 _SWEEPS = 3
 _FLOOR = 2.0**-11  # of the variance is noise; it falls towards the Nyquist frequency, as equal eigenvalues
 _FLOOR_SLOPE = 2.0**-13  # would leave their eigenvectors undetermined
@@ -24,6 +26,11 @@ _TURNED = 1e-18  # a covariance of two functions as small is left alone
 
 Array = np.ndarray[Any, Any]
 Fold = tuple[Array, Array]
+
+
+def edges_name(kind: int) -> str:
+    """A kind of edges in words: ``cosines``, or what the correlation of neighbouring voxels lacks of 1."""
+    return "cosines" if EDGES[kind] == COSINES else f"{EDGES[kind]}/64"
 
 
 def edge_functions(cosines: Array, left: Fold, right: Fold, kind: int) -> Array:
@@ -37,6 +44,8 @@ def edge_functions(cosines: Array, left: Fold, right: Fold, kind: int) -> Array:
         kind: index into ``EDGES``.
     """
     covariance = _folded_covariance(len(cosines), left, right, kind)
+    if EDGES[kind] == COSINES:
+        return cosines
     # summed one by one, as the order of a matrix product's sums is not fixed
     half = np.zeros_like(covariance)
     for i, row in enumerate(cosines):
