@@ -26,7 +26,8 @@ from inrcodec.core.symmetry.field import UNIT_STEP, SymmetricField
 from inrcodec.core.symmetry.fitting import fit_symmetric
 
 _LEFT = 0.005  # squared steps, mean over a block's latents: as little is left of empty blocks
-_BROKEN = 3.0  # times the median of the others, or what rounding leaves: the symmetry does not hold
+_BROKEN = 3.0  # times the median of the others: the symmetry does not hold
+_LEAST = 2 / 12  # squared steps, mean over a block: twice what rounding leaves
 _LARGE = 1.25  # steps: a latent that rounding alone seldom leaves
 _LARGER = 1 / 8  # more steps of it for twice as many copies
 _FAITHFUL = 0.1  # of the usual weight of a bit, where symmetry is broken
@@ -265,8 +266,7 @@ def _weight_of_rest(latents: Latents, step: Array, unit: SymmetricField) -> Arra
     weight = np.where(left > _BROKEN * np.median(left[some]), _FAITHFUL * LAMBDA, LAMBDA)
     large = _LARGE + _LARGER * max(0.0, np.log2(latents.layout.blocks / unit.layout.blocks))
     large *= max(1.0, np.median(largest[some]) / _LARGE)  # errors of long steps leak into short ones
-    # 1/12 is the mean square of rounding
-    return np.where((left > _BROKEN / 12) | (largest > large), weight, np.inf)
+    return np.where((left > _LEAST) | (largest > large), weight, np.inf)
 
 
 def _cost(fit: ChunkFit) -> float:
