@@ -37,7 +37,7 @@ if __name__ == "__main__":  # the workers start this file again
     with (
         tempfile.TemporaryDirectory() as folder,
         # a cluster that is there: Client("tcp://scheduler:8786"), with a path that its workers see
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster),
     ):
         one, two = f"{folder}/one.zarr", f"{folder}/two.zarr"

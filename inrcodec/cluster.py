@@ -53,7 +53,7 @@ def connected(address: str, workers: int | None = None, *, timeout: float = 60) 
         if address == LOCAL:
             place = stack.enter_context(
                 LocalCluster(
-                    n_workers=workers or os.cpu_count() or 1, threads_per_worker=1, dashboard_address=None
+                    n_workers=workers or os.cpu_count() or 1, threads_per_worker=1, dashboard_address=":0"
                 )
             )
         client = stack.enter_context(Client(place, timeout=timeout, set_as_default=False))
