@@ -179,12 +179,17 @@ def _filters(dataset: h5py.Dataset) -> list[int]:
 def write_attributes(item: Any, attributes: dict[str, Any]) -> None:
     """Attributes of JSON values: text, numbers and lists of one kind as HDF5 has them, all else as JSON text.
 
+    What has the name of one of HDF5's or the filter's own attributes is held inside the list of JSON texts.
+
     Raises:
         ValueError: HDF5 cannot hold a name.
     """
-    as_json = []
+    taken = _taken(item)
+    as_json: list[Any] = []
     for name, value in attributes.items():
-        if _native(value):
+        if name in taken:
+            as_json.append([name, value])
+        elif _native(value):
             item.attrs[name] = value
         else:
             item.attrs[name] = json.dumps(value)
@@ -199,12 +204,10 @@ def read_attributes(item: Any) -> dict[str, Any]:
     Raises:
         ValueError: an attribute is neither text nor numbers.
     """
-    as_json = _json_names(item)
-    is_dataset = isinstance(item, h5py.Dataset)
-    hidden = {JSON_NAMES, *(_SCALES | {hdf5.ATTRIBUTE} if is_dataset else ())}
-    out = {}
+    as_json, out = _json_names(item)
+    taken = _taken(item)
     for name in item.attrs:
-        if name in hidden:
+        if name in taken:
             continue
         value = item.attrs[name]
         if name in as_json:
@@ -218,13 +221,26 @@ def read_attributes(item: Any) -> dict[str, Any]:
     return out
 
 
-def _json_names(item: Any) -> set[str]:
+def _taken(item: Any) -> set[str]:
+    """Names of attributes that are HDF5's, the filter's or this module's own."""
+    return {JSON_NAMES} | (_SCALES | {hdf5.ATTRIBUTE} if isinstance(item, h5py.Dataset) else set())
+
+
+def _json_names(item: Any) -> tuple[set[str], dict[str, Any]]:
+    """Names of the attributes that are JSON text, and the attributes whose names are taken."""
     if JSON_NAMES not in item.attrs:
-        return set()
-    names = _parsed(item, JSON_NAMES)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"attribute {JSON_NAMES!r} of {item.name} is no list of names: {names!r}")
-    return set(names)
+        return set(), {}
+    entries = _parsed(item, JSON_NAMES)
+    names, held = set(), {}
+    for entry in entries if isinstance(entries, list) else [None]:
+        match entry:
+            case str():
+                names.add(entry)
+            case [str() as name, value]:
+                held[name] = value
+            case _:
+                raise ValueError(f"attribute {JSON_NAMES!r} of {item.name} is no list of names: {entries!r}")
+    return names, held
 
 
 def _parsed(item: Any, name: str) -> Any:

@@ -22,12 +22,18 @@ VALUES = st.recursive(
 NAMES = st.text(st.characters(exclude_characters="\0/.", exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
+TAKEN = st.sampled_from(["inrcodec_json", "inrcodec", "CLASS", "NAME", "DIMENSION_LIST", "DIMENSION_LABELS"])
+
+
 @settings(max_examples=100, deadline=None)
-@given(attributes=st.dictionaries(NAMES, VALUES, max_size=5))
-def test_attributes_come_back_as_they_were(attributes: dict[str, Any]) -> None:
+@given(attributes=st.dictionaries(NAMES | TAKEN, VALUES, max_size=5), of_dataset=st.booleans())
+def test_attributes_come_back_as_they_were(attributes: dict[str, Any], of_dataset: bool) -> None:
     with h5py.File("x", "w", driver="core", backing_store=False) as file:
-        write_attributes(file, attributes)
-        back = read_attributes(file)
+        item = file.create_dataset("volume", (2, 3), "f4") if of_dataset else file
+        write_attributes(item, attributes)
+        for dimension in item.dims if of_dataset else ():
+            dimension.label = "z"
+        back = read_attributes(item)
     assert back == attributes
     assert {name: type(value) for name, value in back.items()} == {
         name: type(value) for name, value in attributes.items()

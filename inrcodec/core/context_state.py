@@ -204,12 +204,13 @@ class ContextState:
             )
             return some.reshape(offsets.shape[0], count, *some.shape[1:])
 
-        logs = taken(self.logs, self._lower)
-        out = self.backend.asarray(np.empty((FEATURES, *logs.shape[1:]), np.float32))
+        near = taken(self.logs, self._lower[0:3])
+        out = self.backend.asarray(np.empty((FEATURES, *near.shape[1:]), np.float32))
         out[6:15] = self._own(bands, same is not None)[6:15, :, :, None]
-        out[0:3] = logs[0:3]
-        out[3] = xp.sum(logs[3:9], axis=0, dtype=xp.int16) >> 2
-        out[15] = xp.sum(logs[9:], axis=0, dtype=xp.int16) >> 3
+        out[0:3] = near
+        # in parts: all neighbours of a whole volume at once would take half as much memory as its features
+        out[3] = xp.sum(taken(self.logs, self._lower[3:9]), axis=0, dtype=xp.int16) >> 2
+        out[15] = xp.sum(taken(self.logs, self._lower[9:]), axis=0, dtype=xp.int16) >> 3
         out[4] = xp.sum(taken(self.neighbours, self._lower[0:3]), axis=0, dtype=xp.int16)
         out[5] = 0 if same is None else same
         return out

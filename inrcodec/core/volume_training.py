@@ -65,7 +65,8 @@ def nearby_block(
     if asked is None:
         tried = descend_blocks(shape, start, figure)
     else:
-        tried = {with_edges(asked, edge_kind(start)): figure(with_edges(asked, edge_kind(start)))}
+        block = with_edges(asked, edge_kind(start))
+        tried = {block: figure(block)}
     tried = search_edges(tried, figure)
     return block_choices(tried, asked, why, 1 / (min(tried.values()) or 1.0))  # none costs a bit: all alike
 
@@ -90,13 +91,13 @@ def choose_cell(
         return Choice("cell", None, "not tried at this effort")
     cells = occupancy.CELLS[: preset.masks]
     bits, error = filled(make_parts(backend, masked, unit, block, None, shells), step, preset, None)
+    if not bits:
+        return Choice("cell", None, "at this target nothing is coded but the mean")
     scores: dict[int | None, float] = {None: bits}
     for cell in cells:
         parts = make_parts(backend, masked, unit, block, cell, shells)
         scores[cell] = _bits_at(error, parts, step, preset, cell)
-    if not scores[None]:
-        return Choice("cell", None, "at this target nothing is coded but the mean")
-    figures = {str(cell).lower(): score / scores[None] for cell, score in scores.items()}
+    figures = {str(cell).lower(): at / bits for cell, at in scores.items()}
     return Choice("cell", min(scores, key=lambda c: scores[c]), "of the bits without a mask", figures)
 
 

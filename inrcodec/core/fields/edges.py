@@ -43,9 +43,9 @@ def edge_functions(cosines: Array, left: Fold, right: Fold, kind: int) -> Array:
         right: the same of the right border.
         kind: index into ``EDGES``.
     """
-    covariance = _folded_covariance(len(cosines), left, right, kind)
     if EDGES[kind] == COSINES:
         return cosines
+    covariance = _folded_covariance(len(cosines), left, right, kind)
     # summed one by one, as the order of a matrix product's sums is not fixed
     half = np.zeros_like(covariance)
     for i, row in enumerate(cosines):
