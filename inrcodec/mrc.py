@@ -79,15 +79,16 @@ def open_volume(path: str | os.PathLike[str], *, permissive: bool = False) -> MR
             _dtype(parse)
         reader = mrcfile.open if compression else mrcfile.mmap
         with reader(path, permissive=permissive) as mrc:
-            data, extended_header = mrc.data, mrc.extended_header.tobytes()
+            data, extension = mrc.data, mrc.extended_header
     except (EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # the latter from a memory map of a negative length
         prefix = "" if str(path) in str(error) else f"{path}: "
         hint = "" if permissive else " (permissive reading may help)"
         raise ValueError(f"{prefix}{error}{hint}") from error
     if data is None or data.size == 0:
         raise ValueError(f"{path} holds no densities")
+    extended_header = b"" if extension is None else extension.tobytes()
     axes, voxel_size, origin = _geometry(parse, data.ndim)
     return MRCVolume(data, header, extended_header, axes, voxel_size, origin)
 

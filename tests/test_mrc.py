@@ -9,7 +9,7 @@ import struct
 import mrcfile
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inrcodec import mrc
@@ -194,15 +194,17 @@ class TestBrokenFiles:
         assert (tmp_path / "b.mrc").read_bytes() == original
 
     @settings(max_examples=50, deadline=None)
-    @given(position=st.integers(0, 1023), value=st.integers(0, 255))
+    @given(position=st.integers(0, 1023), value=st.integers(0, 255), permissive=st.booleans())
+    @example(position=3, value=128, permissive=False)  # a negative length
+    @example(position=92, value=97, permissive=True)  # more extended header than there are bytes
     @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-    def test_any_header_byte_changed(self, tmp_path_factory, position, value):
+    def test_any_header_byte_changed(self, tmp_path_factory, position, value, permissive):
         path = tmp_path_factory.mktemp("fuzz") / "a.mrc"
         original = bytearray(map_bytes(np.ones((2, 3, 4), "f4")))
         original[position] = value
         path.write_bytes(original)
         try:
-            header = mrc.open_volume(path).header
+            header = mrc.open_volume(path, permissive=permissive).header
         except ValueError:
             return
         assert header == original[:1024]
