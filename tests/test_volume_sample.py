@@ -90,13 +90,13 @@ def test_the_sample_grows_as_fewer_latents_are_coded() -> None:
     def voxels(**changes: float) -> int:
         traits = {"represented": 1.0, "band_limit": 1.0, "noise_floor": 40.0, **changes}
         measured = Traits((400, 400, 400), background=0.0, faces=0.0, **traits)
-        return int(sample_choice(measured, Target("snr", 30)).value or 0)
+        return int(sample_choice(measured, Target("snr", 30), 2**20).value or 0)
 
     assert voxels(noise_floor=10.0) < voxels() < voxels(represented=0.5) <= voxels(band_limit=0.3) == 2**22
 
 
 def test_the_sample_of_the_smallest_and_the_largest() -> None:
-    small = sample_choice(Traits((50, 50, 50), 1.0, None, 1.0, 40.0, 0.0), Target("snr", 30))
+    small = sample_choice(Traits((50, 50, 50), 1.0, None, 1.0, 40.0, 0.0), Target("snr", 30), 2**20)
     assert small.reason == "125,000: all voxels"
-    large = sample_choice(Traits((WHOLE, 2, 1), 1.0, None, 1.0, 1.0, 0.0), Target("snr", 30))
+    large = sample_choice(Traits((WHOLE, 2, 1), 1.0, None, 1.0, 1.0, 0.0), Target("snr", 30), 2**20)
     assert large.value == 2**22

@@ -229,7 +229,7 @@ def fit_latents(
     current: list[ContextNetwork] = list(networks) if networks is not None else [prior()]
     q = latents.plain(step)
     trained = 0
-    for _ in range(preset.rounds + (0 if fixed else preset.trainings)):
+    for _ in range(preset.volume_rounds if fixed else preset.rounds + preset.trainings):
         q = latents.rate_distortion(q, step, current, weight=weight)
         if budget is not None:
             error = np.maximum(voxels.squared_error(latents, q, step), 1e-30)

@@ -258,7 +258,7 @@ def fit_shells(
     shells: FourierShells = reference.shells
     inside = tuple(slice(0, n) for n in shells.shape)
     choices = Choices(measure_traits(volume[inside], settings.threshold))
-    size = sample_choice(choices.traits, settings.target)
+    size = sample_choice(choices.traits, settings.target, EFFORTS[settings.effort].latents)
     boxes = list(chunk_boxes(volume.shape, chunk_shape))
     sample, share = draw_sample(volume, boxes, settings.threshold, int(size.value or 0))
     if not sample:

@@ -82,7 +82,7 @@ def fit(
     report = progress or (lambda _: None)
     boxes = list(chunk_boxes(tuple(volume.shape), chunk_shape))
     choices = Choices(measure_traits(volume, settings.threshold))
-    size = sample_choice(choices.traits, settings.target)
+    size = sample_choice(choices.traits, settings.target, preset.latents)
     sample, share = draw_sample(volume, boxes, settings.threshold, int(size.value or 0))
     if not sample:
         return VolumeModel(1.0, settings.block or 16, unchanged_weights(), choices=choices)

@@ -20,8 +20,8 @@ from inrcodec.core.shells import ShellTable
 from inrcodec.core.traits import Traits
 
 WHOLE = 2**26  # voxels up to which the step is set on the whole volume, not on a sample
-_LATENTS = 2**20  # coded ones that block length and networks are chosen on
-_SMALLEST_SAMPLE, _LARGEST_SAMPLE = 2**20, 2**22  # voxels
+_MOST = 4  # voxels of a sample for each coded latent that it is to have
+_OF_LARGE = 2**22  # voxels of the sample of a volume above WHOLE
 
 
 @dataclass(eq=False)
@@ -119,16 +119,16 @@ def make_parts(
     return parts
 
 
-def sample_choice(traits: Traits, target: Target) -> Choice:
-    """Voxels that block length and networks are chosen on: enough for a million coded latents.
+def sample_choice(traits: Traits, target: Target, latents: int) -> Choice:
+    """Voxels that block length and networks are chosen on: enough for so many coded latents.
 
     A map whose band or mask leaves few latents to code needs a larger sample than one of noise.
     """
     share = traits.coded_share(target)
-    voxels = int(np.clip(_LATENTS / max(share, 1e-9), _SMALLEST_SAMPLE, _LARGEST_SAMPLE))
+    voxels = int(np.clip(latents / max(share, 1e-9), latents, _MOST * latents))
     if traits.voxels > WHOLE:
         # the step too is set on the sample: it has to be typical
-        return Choice("sample", _LARGEST_SAMPLE, f"voxels, as {traits.voxels:,} are too many to measure all")
+        return Choice("sample", _OF_LARGE, f"voxels, as {traits.voxels:,} are too many to measure all")
     if traits.voxels <= voxels:
         return Choice("sample", traits.voxels, "all voxels")
     return Choice("sample", voxels, f"voxels, as {share:.1%} of the latents are expected to be coded")
