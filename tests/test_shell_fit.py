@@ -46,7 +46,7 @@ def test_errors_by_node(exponents: bytes) -> None:
 
 def test_a_fit_on_a_sample() -> None:
     volume = generate((48, 48, 48), resolution=4.0)
-    found = fit_shells(
+    (found,) = fit_shells(
         volume,
         Settings(Target("fsc", 0.99), effort=0),
         (24, 24, 24),
@@ -54,7 +54,6 @@ def test_a_fit_on_a_sample() -> None:
         device="numpy",
         report=lambda _: None,
     )
-    assert found is not None
     assert found.model.shells is not None
     exponents = np.frombuffer(found.model.shells.exponents, np.uint8).astype(int)
     assert exponents.min() == 0
@@ -81,4 +80,19 @@ def test_nothing_to_fit() -> None:
     found = fit_shells(
         volume, settings, (8, 8, 8), reference(volume, 4), device="numpy", report=lambda _: None
     )
-    assert found is None
+    assert found == []
+
+
+def test_a_mask_is_tried_against_none() -> None:
+    volume = generate((48, 48, 48), resolution=4.0)
+    radius = np.sqrt(sum((i - 23.5) ** 2 for i in np.indices(volume.shape)))
+    volume = np.where(radius < 16, volume + 1, 0).astype("f4")
+    for effort, cells in ((1, [False]), (2, [False, True])):
+        found = fit_shells(
+            volume, Settings(Target("fsc", 0.99), effort=effort), (48, 48, 48), reference(volume, 12),
+            device="numpy", report=lambda _: None,
+        )  # fmt: skip
+        assert [fit.model.cell is None for fit in found] == cells
+        for fit in found:
+            assert fit.model.choices is not None
+            assert fit.model.choices["cell"].value == fit.model.cell

@@ -99,18 +99,28 @@ class SampleFit:
         self.preset: Preset = EFFORTS[settings.effort]
         self.report = report
 
-    def run(self) -> ShellFit:
-        """The fit of the block that takes the fewest bits."""
+    def run(self) -> list[ShellFit]:
+        """Fits of the block that takes the fewest bits: with the mask that saves most, if any, and with none.
+
+        What a mask saves is estimated at steps that the closed loop will change: both are worth running it.
+        """
         block, weight, chosen = self._choose_block()
         self.report(0.3)
         leakage = self._leakage(block)
         step, shells = table(leakage.weights(weight))
         cell = choose_cell(self.backend, self.sample, self.unit, block, step, self.preset, shells)
+        cells = [cell]
+        if cell.value is not None and self.preset.finalists > 1:
+            cells.append(Choice("cell", None, f"fewer bytes at the target than with cells of {cell.value}"))
+        self.choices = replace(self.choices, made=(*self.choices.made, *chosen))
+        return [self._fitted(block, leakage, weight, cell) for cell in cells]
+
+    def _fitted(self, block: int, leakage: Leakage, weight: Array, cell: Choice) -> ShellFit:
         size = None if cell.value is None else int(cell.value)
         parts = make_parts(self.backend, self.sample, self.unit, block, size)
         network, weight, cutoff, trained = self._train(parts, leakage, weight)
-        choices = replace(self.choices, made=(*self.choices.made, *chosen, cell, *trained))
-        model = VolumeModel(step * self.unit, block, network.to_bytes(prior()), cell=size, choices=choices)
+        choices = replace(self.choices, made=(*self.choices.made, cell, *trained))
+        model = VolumeModel(self.unit, block, network.to_bytes(prior()), cell=size, choices=choices)
         return ShellFit(weight, self.budget, leakage, model, self.unit, MAX_NODES).with_weight(weight, cutoff)
 
     def _leakage(self, block: int) -> Leakage:
@@ -244,8 +254,8 @@ def fit_shells(
     *,
     device: str,
     report: Progress,
-) -> ShellFit | None:
-    """The fit of a volume on a sample of its chunks; None where no chunk can be a field.
+) -> list[ShellFit]:
+    """Fits of a volume on a sample of its chunks, the likeliest first; none where no chunk can be a field.
 
     Args:
         volume: (d, h, w), whole chunks: padded as a store pads it.
@@ -262,7 +272,7 @@ def fit_shells(
     boxes = list(chunk_boxes(volume.shape, chunk_shape))
     sample, share = draw_sample(volume, boxes, settings.threshold, int(size.value or 0))
     if not sample:
-        return None
+        return []
     unit = max(p.scale for p in sample)
     budget = ShellBudget(reference, settings.target.value, unit)
     return SampleFit(

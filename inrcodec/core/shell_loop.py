@@ -69,16 +69,21 @@ def fit_fsc(
     padded = np.pad(volume, ends) if any(end for _, end in ends) else volume
     d, h, w = chunk_shape
     found = fit_shells(padded, settings, (d, h, w), reference, device=device, report=report)
-    if found is None:
+    if not found:
         plain = VolumeModel(1.0, settings.block or 16, unchanged_weights())
         return replace(plain, resolution=resolution, voxel_size=voxel_size)
-    model = replace(found.model, resolution=resolution, voxel_size=voxel_size, symmetry=symmetry)
     if symmetry is not None:
         padded, chunk_shape = volume, volume.shape
     loop = _Loop(padded, volume.shape, chunk_shape, settings, reference, device)
-    model = loop.run(replace(found, model=model), report)
+
+    def run(at: int) -> tuple[int, VolumeModel]:
+        model = replace(found[at].model, resolution=resolution, voxel_size=voxel_size, symmetry=symmetry)
+        fit = replace(found[at], model=model)
+        return loop.run(fit, lambda done: report(0.6 + 0.4 * (at + done) / len(found)))
+
+    made = [run(at) for at in range(len(found))]
     report(1.0)
-    return model
+    return min(made, key=lambda m: m[0] + len(m[1].weights))[1]
 
 
 class _Loop:
@@ -98,13 +103,17 @@ class _Loop:
         self.reference = reference
         self.device = device
 
-    def run(self, fit: ShellFit, report: Progress) -> VolumeModel:
-        """Correct the weights until every shell meets the target with little to spare."""
+    def run(self, fit: ShellFit, report: Progress) -> tuple[int, VolumeModel]:
+        """Correct the weights until every shell meets the target with little to spare.
+
+        Returns:
+            Bytes of all payloads, and the model they are written with.
+        """
         best: tuple[int, VolumeModel] | None = None
         nearest: tuple[float, VolumeModel] = (np.inf, fit.model)
         for turn in range(_TURNS):
             nbytes, relative = self.measure(fit.model)
-            report(0.6 + 0.35 * (turn + 1) / _TURNS)
+            report((turn + 1) / _TURNS)
             if relative.max() <= 1:
                 if best is None or nbytes < best[0]:
                     best = (nbytes, fit.model)
@@ -120,7 +129,7 @@ class _Loop:
             if turn >= _BALANCED:
                 change = np.where(change > 1, change, np.maximum(change, 0.8) ** 0.25)
             fit = fit.with_weight(moved(fit.weight, change), cutoff)
-        return best[1] if best is not None else self._tightened(*nearest)
+        return best or self._tightened(*nearest)
 
     def measure(self, model: VolumeModel) -> tuple[int, Array]:
         """Bytes of all payloads, and each shell's error over what the target allows."""
@@ -132,15 +141,15 @@ class _Loop:
         correlation = self.reference.correlation(decoded[self.inside])
         return sum(map(len, payloads)), relative_error(correlation - _HAIR, self.settings.target.value)
 
-    def _tightened(self, worst: float, model: VolumeModel) -> VolumeModel:
+    def _tightened(self, worst: float, model: VolumeModel) -> tuple[int, VolumeModel]:
         """Smaller steps for all shells alike until the target is met."""
         for _ in range(_TIGHTENINGS):
             step = model.step * float(np.clip(0.98 * worst**-0.5, 0.25, 0.99))
             model = replace(model, step=short_step(step))
-            _, relative = self.measure(model)
+            nbytes, relative = self.measure(model)
             worst = float(relative.max())
             if worst <= 1:
-                return model
+                return nbytes, model
         shell = int(relative.argmax())
         frequency = self.reference.shells.frequency[shell]
         raise ValueError(
