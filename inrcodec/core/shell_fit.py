@@ -35,6 +35,7 @@ from inrcodec.core.volume_training import (
     block_choices,
     cheaper_network,
     choose_cell,
+    nearby_block,
     train_once,
     training_steps,
 )
@@ -98,58 +99,65 @@ class SampleFit:
         self.settings = settings
         self.preset: Preset = EFFORTS[settings.effort]
         self.report = report
+        self.weights: dict[tuple[int, int | None], Array] = {}  # by block and cell
 
     def run(self) -> list[ShellFit]:
         """Fits of the block that takes the fewest bits: with the mask that saves most, if any, and with none.
 
         What a mask saves is estimated at steps that the closed loop will change: both are worth running it.
         """
-        block, weight, chosen = self._choose_block()
+        block, chosen = self._choose_block()
         self.report(0.3)
-        leakage = self._leakage(block)
-        step, shells = table(leakage.weights(weight))
+        step, shells = table(self._leakage(block).weights(self.weights[block, None]))
         cell = choose_cell(self.backend, self.sample, self.unit, block, step, self.preset, shells)
-        cells = [cell]
-        if cell.value is not None and self.preset.finalists > 1:
-            cells.append(Choice("cell", None, f"fewer bytes at the target than with cells of {cell.value}"))
-        self.choices = replace(self.choices, made=(*self.choices.made, *chosen))
-        return [self._fitted(block, leakage, weight, cell) for cell in cells]
+        if cell.value is None:
+            return [self._fitted(block, [*chosen, cell])]
+        size = int(cell.value)
+        why = f"times the fewest bits around occupied cells of {size}"
+        asked = self.settings.block
+        near, changed = nearby_block(self.shape, block, asked, lambda b: self._bits(b, size), why)
+        fits = [self._fitted(near, [*chosen, cell, *changed])]
+        if self.preset.finalists > 1:
+            none = Choice("cell", None, f"fewer bytes at the target than with cells of {size}")
+            fits.append(self._fitted(block, [*chosen, none]))
+        return fits
 
-    def _fitted(self, block: int, leakage: Leakage, weight: Array, cell: Choice) -> ShellFit:
-        size = None if cell.value is None else int(cell.value)
+    def _fitted(self, block: int, made: list[Choice]) -> ShellFit:
+        """A block's fit, with the mask that was chosen last."""
+        cell = next(choice.value for choice in reversed(made) if choice.name == "cell")
+        size = None if cell is None else int(cell)
+        leakage, weight = self._leakage(block), self.weights[block, size]
         parts = make_parts(self.backend, self.sample, self.unit, block, size)
         network, weight, cutoff, trained = self._train(parts, leakage, weight)
-        choices = replace(self.choices, made=(*self.choices.made, cell, *trained))
+        choices = replace(self.choices, made=(*self.choices.made, *made, *trained))
         model = VolumeModel(self.unit, block, network.to_bytes(prior()), cell=size, choices=choices)
         return ShellFit(weight, self.budget, leakage, model, self.unit, MAX_NODES).with_weight(weight, cutoff)
 
     def _leakage(self, block: int) -> Leakage:
         return Leakage(get_layout(self.shape, block), self.voxel_size, self.budget.width, self.budget.bins)
 
-    def _choose_block(self) -> tuple[int, Array, list[Choice]]:
-        weights: dict[int, Array] = {}
-
-        def figure(block: int) -> float:
-            bits, weights[block] = self._bits(block)
-            return bits
-
+    def _choose_block(self) -> tuple[int, list[Choice]]:
         asked = self.settings.block
-        tried = search_blocks(self.shape, asked, self.preset, figure)
+        tried = search_blocks(self.shape, asked, self.preset, self._bits)
         voxels = sum(p.chunk.size for p in self.sample)
-        best, choices = block_choices(tried, asked, "bit per voxel estimated at the target", 1 / voxels)
-        return best, weights[best], choices
+        return block_choices(tried, asked, "bit per voxel estimated at the target", 1 / voxels)
 
-    def _bits(self, block: int) -> tuple[float, Array]:
-        """Estimated bits of the sample at the target, quantised plainly, and the weights of its bins."""
+    def _bits(self, block: int, cell: int | None = None) -> float:
+        """Estimated bits of the sample at the target, quantised plainly; keeps the weights of its bins."""
         leakage, weight = self._leakage(block), self.budget.start
-        parts = make_parts(self.backend, self.sample, self.unit, block, None)
+        parts = make_parts(self.backend, self.sample, self.unit, block, cell)
+        fills = 0 if cell is None else self.preset.fills // _BALANCINGS + 1
         bits, worst = 0.0, 1.0
         for turn in range(_BALANCINGS + 1):
-            # in the end all weights are raised by the worst bin's error: lengths are compared at the target
+            # in the end all weights are raised by the worst bin's error: blocks are compared at the target
             step, shells = table(leakage.weights(weight * (worst if turn == _BALANCINGS else 1.0)))
             steps, energy, bits = np.array([step]), np.zeros(MAX_NODES), 0.0
             for part in parts:
                 latents = reweighted(part, shells)
+                if fills:
+                    latents, _ = part.voxels.fill(latents, steps, fills)
+                    found = latents.in_voxels(np.arange(latents.layout.bands), latents.latents)
+                    part.latents = Latents(self.backend, latents.layout, found)
                 q = latents.plain(steps)
                 if turn == _BALANCINGS:
                     bits += float(latents.cost(q, [prior()]).bits[0])
@@ -160,7 +168,8 @@ class SampleFit:
                 worst = float(relative.max())
                 if turn < _BALANCINGS - 1:
                     weight = moved(weight, relative)
-        return bits, weight
+        self.weights[block, cell] = weight
+        return bits
 
     def _predicted(self, leakage: Leakage, energy: Array) -> Array:
         """(bins,) error over what is allowed."""
