@@ -167,6 +167,7 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         symmetry: str | None = None,
         resolution: float | None = None,
         voxel_size: float | Sequence[float] | None = None,
+        padded: bool = True,
         progress: Callable[[float], None] | None = None,
         **settings: Any,
     ) -> INRCodec:
@@ -193,11 +194,13 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
                 ``codec.volume.resolution`` says what it is.
             voxel_size: angstrom per voxel, one or one per axis, with ``fsc`` or a helix only. None is that of
                 the MRC file; for an array, 1, so that resolutions and rises are in voxels.
+            padded: whether chunks at the far ends will be padded with zeros to the full shape, as zarr and
+                HDF5 pad them where the ``fill_value`` is 0, or encoded as they are; only ``fsc`` needs to
+                know.
             progress: called with the fraction done, 0 to 1.
             **settings: the other arguments of the class.
 
-        With ``fsc`` the volume is held in memory, encoded, decoded and measured several times. Chunks at its
-        far ends count as padded with zeros: give the array a ``fill_value`` of 0.
+        With ``fsc`` the volume is held in memory, encoded, decoded and measured several times.
 
         Raises:
             TypeError, ValueError: as for the class and :meth:`encode`; ``chunks`` does not fit the volume;
@@ -230,6 +233,7 @@ class INRCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
             symmetry=symmetry,
             resolution=resolution,
             voxel_size=voxel_size,
+            padded=padded,
             device=device,
             progress=progress,
         )

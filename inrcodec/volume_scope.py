@@ -33,6 +33,7 @@ def fit_volume(
     voxel_size: float | Sequence[float] | None,
     device: str,
     progress: Progress | None,
+    padded: bool = True,
 ) -> VolumeModel:
     """The model of a volume; arguments and errors are those of :meth:`inrcodec.INRCodec.fit`."""
     source, known = open_volume(volume)
@@ -80,6 +81,7 @@ def fit_volume(
             chunk_shape,
             resolution=resolution,
             voxel_size=sizes,
+            padded=padded,
             device=device,
             progress=progress,
         )

@@ -11,6 +11,7 @@ import zarr
 
 from inrcodec import INRCodec, metrics
 from inrcodec.core import Settings, Target, fit_fsc
+from inrcodec.core.volume_sample import chunk_boxes
 from inrcodec.synthetic import generate
 
 
@@ -48,6 +49,22 @@ def test_every_shell_of_a_written_store(fsc: float, mask: Any) -> None:
     decoded, _ = written(volume, codec, 24)
     inside, _ = shells_of(volume, decoded, codec, 1.2)
     assert inside.min() >= fsc
+
+
+def test_chunks_that_are_cut_at_the_far_ends() -> None:
+    volume = generate((40, 36, 44), voxel_size=1.2, resolution=4.0, seed=3) + 2  # padding would be an edge
+    scale = {"fsc": 0.99, "resolution": 4.0, "voxel_size": 1.2, "chunks": 24, "effort": 0}
+    nbytes = []
+    for padded in (False, True):
+        codec = INRCodec.fit(volume, **scale, padded=padded)
+        decoded, payloads = np.empty_like(volume), 0
+        for box in chunk_boxes(volume.shape, (24, 24, 24)):
+            payload = codec.encode(np.ascontiguousarray(volume[box]))
+            decoded[box], payloads = codec.decode(payload), payloads + len(payload)
+        nbytes.append(payloads)
+        if not padded:
+            assert shells_of(volume, decoded, codec, 1.2)[0].min() >= 0.99
+    assert nbytes[0] < nbytes[1]
 
 
 @pytest.mark.needs_torch

@@ -97,7 +97,7 @@ def write(
     if mode == "max_error":
         target = {mode: knob * reference.unit}
     elif mode == "fsc":
-        target |= {"resolution": resolution, "voxel_size": voxel_size}
+        target |= {"resolution": resolution, "voxel_size": voxel_size, "padded": False}
     where = boxes(volume.shape, chunk)
     batch = max(1, BATCH_VOXELS // chunk**3)
     start = time.perf_counter()

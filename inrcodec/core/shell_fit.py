@@ -267,7 +267,7 @@ def fit_shells(
     """Fits of a volume on a sample of its chunks, the likeliest first; none where no chunk can be a field.
 
     Args:
-        volume: (d, h, w), whole chunks: padded as a store pads it.
+        volume: (d, h, w), padded as it will be written.
         settings: with an ``fsc`` target.
         reference: the unpadded volume's shells.
         device: as for :func:`encode_many`.

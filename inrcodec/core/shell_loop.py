@@ -40,6 +40,7 @@ def fit_fsc(
     resolution: float,
     voxel_size: tuple[float, ...],
     symmetry: SymmetryModel | None = None,
+    padded: bool = True,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> VolumeModel:
@@ -48,11 +49,12 @@ def fit_fsc(
     Args:
         volume: (d, h, w).
         settings: with an ``fsc`` target.
-        chunk_shape: voxels per axis of the chunks that will be encoded; those at the volume's far ends are
-            padded with zeros, as a store with that fill value pads them.
+        chunk_shape: voxels per axis of the chunks that will be encoded.
         resolution: angstrom; shells up to it have at least the correlation asked for.
         voxel_size: (3,) angstrom per voxel.
         symmetry: of the volume, which is then encoded as one chunk; ``chunk_shape`` is that of the sample.
+        padded: whether chunks at the volume's far ends are padded with zeros, as a store with that fill value
+            pads them, or cut.
         device: as for :func:`encode_many`.
         progress: called with the fraction done.
 
@@ -65,16 +67,16 @@ def fit_fsc(
     report = progress or (lambda _: None)
     shells = FourierShells(volume.shape, voxel_size)
     reference = ShellReference(volume, shells, shells.up_to(resolution))
-    ends = [(0, -n % c) for n, c in zip(volume.shape, chunk_shape, strict=True)]
-    padded = np.pad(volume, ends) if any(end for _, end in ends) else volume
+    ends = [(0, padded * (-n % c)) for n, c in zip(volume.shape, chunk_shape, strict=True)]
+    written = np.pad(volume, ends) if any(end for _, end in ends) else volume
     d, h, w = chunk_shape
-    found = fit_shells(padded, settings, (d, h, w), reference, device=device, report=report)
+    found = fit_shells(written, settings, (d, h, w), reference, device=device, report=report)
     if not found:
         plain = VolumeModel(1.0, settings.block or 16, unchanged_weights())
         return replace(plain, resolution=resolution, voxel_size=voxel_size)
     if symmetry is not None:
-        padded, chunk_shape = volume, volume.shape
-    loop = _Loop(padded, volume.shape, chunk_shape, settings, reference, device)
+        written, chunk_shape = volume, volume.shape
+    loop = _Loop(written, volume.shape, chunk_shape, settings, reference, device)
 
     def run(at: int) -> tuple[int, VolumeModel]:
         model = replace(found[at].model, resolution=resolution, voxel_size=voxel_size, symmetry=symmetry)
@@ -89,16 +91,16 @@ def fit_fsc(
 class _Loop:
     def __init__(
         self,
-        padded: Array,
+        written: Array,
         shape: tuple[int, ...],
         chunk_shape: tuple[int, ...],
         settings: Settings,
         reference: ShellReference,
         device: str,
     ) -> None:
-        self.padded = padded
+        self.written = written
         self.inside = tuple(slice(0, n) for n in shape)
-        self.boxes = list(chunk_boxes(padded.shape, chunk_shape))
+        self.boxes = list(chunk_boxes(written.shape, chunk_shape))
         self.settings = settings
         self.reference = reference
         self.device = device
@@ -134,8 +136,8 @@ class _Loop:
     def measure(self, model: VolumeModel) -> tuple[int, Array]:
         """Bytes of all payloads, and each shell's error over what the target allows."""
         settings = replace(self.settings, volume=model)
-        payloads = encode_many([self.padded[box] for box in self.boxes], settings, device=self.device)
-        decoded = np.empty(self.padded.shape, self.padded.dtype)
+        payloads = encode_many([self.written[box] for box in self.boxes], settings, device=self.device)
+        decoded = np.empty(self.written.shape, self.written.dtype)
         for box, chunk in zip(self.boxes, decode_many(payloads, volume=model), strict=True):
             decoded[box] = chunk
         correlation = self.reference.correlation(decoded[self.inside])
@@ -154,5 +156,5 @@ class _Loop:
         frequency = self.reference.shells.frequency[shell]
         raise ValueError(
             f"fsc {self.settings.target.value:g} cannot be reached in shell {shell + 1}, "
-            f"{1 / frequency:.4g} angstrom, for dtype {self.padded.dtype}"
+            f"{1 / frequency:.4g} angstrom, for dtype {self.written.dtype}"
         )
