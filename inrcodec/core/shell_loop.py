@@ -28,6 +28,9 @@ _TURNS = 8  # of the loop; each encodes the whole volume
 _BALANCED = 3  # turns in which all weights move; later only those of shells that miss the target move much
 _AIM = 0.985  # of the error allowed: shells answer a changed step with a little noise
 _ENOUGH = 0.9  # mean of the shells' relative errors at which the loop has no more to gain
+_JUMPS = 0.5  # standard deviations of a shell's error that are kept in hand
+_HASTE = 1.5  # power of a missing shell's change: what leaks into it from others does not follow its weight
+_SPENT = 0.965  # largest of the shells' relative errors that leaves too little over for another turn
 _TIGHTENINGS = 40  # uniform, where the loop has not met the target; in the end chunks are stored losslessly
 _HAIR = 1e-9  # of the correlation: sums in another order are no miss
 
@@ -113,23 +116,27 @@ class _Loop:
         """
         best: tuple[int, VolumeModel] | None = None
         nearest: tuple[float, VolumeModel] = (np.inf, fit.model)
+        # few coefficients have errors that jump from turn to turn, and cost little where they are coded finer
+        aim = _AIM / (1 + _JUMPS * np.sqrt(2 / self.reference.shells.coefficients[: self.reference.limit]))
         for turn in range(_TURNS):
             nbytes, relative = self.measure(fit.model)
             report((turn + 1) / _TURNS)
-            if relative.max() <= 1:
-                if best is None or nbytes < best[0]:
-                    best = (nbytes, fit.model)
-                # once balanced, more turns are worth less than the time they take
-                if relative.mean() >= _ENOUGH or turn > _BALANCED:
-                    break
+            met = relative.max() <= 1
+            if met and (best is None or nbytes < best[0]):
+                best = (nbytes, fit.model)
+            # once balanced, more turns are worth less than the time they take
+            if met and (relative.mean() >= _ENOUGH or (turn > _BALANCED and relative.max() >= _SPENT)):
+                break
             if relative.max() < nearest[0]:
                 nearest = (float(relative.max()), fit.model)
             worst = fit.budget.worst(relative)
             # power that bands beyond the table would have to mend shows at its end
             cutoff = min(MAX_NODES, fit.cutoff + (2 if turn and worst[-2:].max() > 1.05 else 0))
-            change = worst / _AIM
-            if turn >= _BALANCED:
-                change = np.where(change > 1, change, np.maximum(change, 0.8) ** 0.25)
+            change = fit.budget.worst(relative / aim)
+            if turn > _BALANCED and met:
+                change[:] = change.max()  # what is left over is spent in all shells alike
+            elif turn >= _BALANCED:
+                change = np.where(change > 1, change**_HASTE, np.maximum(change, 0.8) ** 0.25)
             fit = fit.with_weight(moved(fit.weight, change), cutoff)
         return best or self._tightened(*nearest)
 
