@@ -95,7 +95,7 @@ class TestBackground:
         assert ready.background is None
         assert ready.shape == density.shape
         assert ready.represented.all()
-        assert ready.offset == pytest.approx(density.mean(), abs=1e-6)
+        assert ready.offset == pytest.approx(float(np.median(density)), rel=2**-7)
 
     @pytest.mark.parametrize(("share", "found"), [(0.02, False), (0.12, True)])
     def test_a_coincidence_is_not_a_background(self, density: np.ndarray, share: float, found: bool) -> None:
@@ -107,9 +107,51 @@ class TestBackground:
 
     @pytest.mark.parametrize("dtype", ["int8", "uint16"])
     def test_integers_have_none(self, density: np.ndarray, dtype: str) -> None:
-        ready = prepare(np.rint(np.abs(masked(density, 0.0)) * 50).astype(dtype), None)
+        volume = np.rint(np.abs(masked(density, 0.0)) * 50).astype(dtype)
+        volume[-1, -1, -1] = 1
+        ready = prepare(volume, None)
         assert ready is not None
         assert ready.background is None
+        assert not ready.masked
+
+
+class TestPadding:
+    @pytest.mark.parametrize("dtype", ["int8", "uint16", "float16", "float32"])
+    @pytest.mark.parametrize("pad", [(1, 0, 0), (0, 3, 0), (2, 0, 1)])
+    def test_planes_at_the_far_ends_are_left_out(
+        self, density: np.ndarray, dtype: str, pad: tuple[int, int, int]
+    ) -> None:
+        volume = (density * 20 + 50).astype(dtype)
+        padded = np.pad(volume, [(0, n) for n in pad])
+        ready, alone = prepare(padded, None), prepare(volume, None)
+        assert ready is not None
+        assert alone is not None
+        assert ready.padded
+        assert not ready.masked
+        assert ready.background == 0
+        assert ready.box == tuple(slice(0, n) for n in volume.shape)
+        np.testing.assert_array_equal(ready.values, alone.values)
+        assert (ready.offset, ready.scale) == (alone.offset, alone.scale)
+
+    def test_special_values_beside_it(self, density: np.ndarray) -> None:
+        volume = np.pad(density + 5, [(0, 1)] * 3)
+        volume[3, 4, 5] = np.nan
+        ready = prepare(volume, None)
+        assert ready is not None
+        assert ready.padded
+        assert int((~ready.represented).sum()) == 1
+
+    def test_planes_of_other_values_are_density(self, density: np.ndarray) -> None:
+        volume = density.copy()
+        volume[-1] = 1.0
+        volume[-1, 0, 0] = 2.0
+        ready = prepare(volume, None)
+        assert ready is not None
+        assert not ready.padded
+
+    def test_no_value_but_zeros_of_both_signs(self) -> None:
+        volume = np.zeros((4, 4, 4), "int8")
+        assert prepare(volume, None) is None
 
 
 class TestThreshold:

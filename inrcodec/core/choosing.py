@@ -88,7 +88,7 @@ def fit_chunks(backend: Backend, chunks: Sequence[Prepared], settings: Settings)
     if settings.volume is not None:
         return _fit_volume_scope(backend, chunks, settings, preset)
     special = [c.special is not None for c in chunks]
-    masked = [c.background is not None and (c.threshold or preset.masks > 0) for c in chunks]
+    masked = [c.masked and (c.threshold or preset.masks > 0) for c in chunks]
     out: list[ChunkFit | None] = [None] * len(chunks)
     together = [i for i in range(len(chunks)) if not (masked[i] or special[i])]
     if together:
@@ -194,7 +194,7 @@ def _fit_masked(backend: Backend, chunk: Prepared, settings: Settings, preset: P
     options: list[ChunkFit] = []
     if not chunk.threshold:
         options += _fit_batch(backend, [chunk], settings, preset, chunk.care(None))
-    if chunk.background is not None:
+    if chunk.masked:
         plain_bits = options[0].bits if options else np.inf
         masks = [(cell, occupancy.compress(chunk.represented, cell)) for cell in occupancy.CELLS]
         worth = [(c, m) for c, m in masks if 8 * len(m) < 0.5 * plain_bits]
@@ -217,7 +217,7 @@ def _fit_volume_scope(
     out = []
     for chunk in chunks:
         occupied, mask, cell = None, b"", None
-        if chunk.background is not None and (chunk.threshold or volume.cell is not None):
+        if chunk.masked and (chunk.threshold or volume.cell is not None):
             cell = 1 if chunk.threshold or volume.cell is None else volume.cell
             mask = occupancy.compress(chunk.represented, cell)
             occupied = chunk.occupied(cell)

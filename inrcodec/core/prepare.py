@@ -43,8 +43,9 @@ class Prepared:
         background: the value of voxels that are not represented, or None where all are.
         represented: (d, h, w) mask inside the box of the voxels the target speaks of.
         box: bounding box of the represented voxels; everything outside is background.
-        offset: subtracted before analysis, density units.
+        offset: subtracted before analysis: the background, or the median of the represented voxels.
         scale: standard deviation of the represented voxels, density units.
+        padded: whether the background is nothing but planes at the far ends, as a store pads its last chunks.
         threshold: whether a mask of voxels must be stored, as the background comes from a threshold or lies
             far from all density.
         known: what was worked out of the chunk before, by whoever did.
@@ -60,6 +61,7 @@ class Prepared:
     offset: float
     scale: float
     threshold: bool
+    padded: bool = False
     known: dict[str, Any] = field(default_factory=dict)
     related: Related | None = None
 
@@ -68,6 +70,11 @@ class Prepared:
         """(d, h, w) of the box."""
         d, h, w = self.represented.shape
         return d, h, w
+
+    @property
+    def masked(self) -> bool:
+        """Whether there is a background in the density itself: what an occupancy mask may leave out."""
+        return self.background is not None and not self.padded
 
     @property
     def variance_sum(self) -> float:
@@ -128,6 +135,11 @@ def prepare(chunk: Array, threshold: float | None) -> Prepared | None:
     finite = np.isfinite(volume) if volume.dtype.kind == "f" else None
     special = None if finite is None or finite.all() else ~finite
     background, represented = _background(volume, threshold, special)
+    whole = _unpadded(volume) if threshold is None else None
+    padded = whole is not None and _background(volume[whole], None, special)[0] is None
+    if whole is not None and padded:
+        background, represented = float(volume[-1, -1, -1]) + 0.0, np.zeros(volume.shape, bool)
+        represented[whole] = True
     if special is not None:
         represented = represented & ~special
     if not represented.any():
@@ -141,13 +153,15 @@ def prepare(chunk: Array, threshold: float | None) -> Prepared | None:
     if not _SCALE_RANGE[0] < scale < _SCALE_RANGE[1] or not abs(mean) < _SCALE_RANGE[1]:
         return None
     far = background is not None and abs(background - mean) > _FAR * scale
-    offset = short(mean) if background is None or far else background
+    # solvent fills more than half of most maps: from its density on, latents of empty blocks are zero
+    median = short(float(np.median(selected)))
+    offset = median if background is None or padded or far else background
     if far:
         values[~inside] = offset  # a fill value, not density: a mask of voxels keeps it out of the field
     if special is not None:
         values[special[box]] = offset
-    masked = far or threshold is not None
-    return Prepared(volume, values, special, background, inside, box, offset, scale, masked)
+    mask = not padded and (far or threshold is not None)
+    return Prepared(volume, values, special, background, inside, box, offset, scale, mask, padded)
 
 
 def _background(volume: Array, threshold: float | None, special: Array | None) -> tuple[float | None, Array]:
@@ -160,6 +174,16 @@ def _background(volume: Array, threshold: float | None, special: Array | None) -
         if np.count_nonzero(background) >= BACKGROUND_SHARE * volume.size:
             return float(value) + 0.0, ~background  # 0.0 of either sign is 0.0
     return None, np.ones(volume.shape, bool)
+
+
+def _unpadded(volume: Array) -> Box | None:
+    """What planes of one value at the far ends leave, as a store pads its last chunks; None without any."""
+    value = volume[-1, -1, -1]
+    density = volume != value
+    if not np.isfinite(value) or not density.any():
+        return None
+    d, h, w = (slice(s.stop) for s in _bounding_box(density))
+    return None if volume[d, h, w].shape == volume.shape else (d, h, w)
 
 
 def _commonest(volume: Array) -> Any:

@@ -196,7 +196,7 @@ def _radius(symmetry: Symmetry, ready: Prepared, step: float) -> int | None:
     d, h, w = ready.chunk.shape
     distance = Images(symmetry, (0, 0, 1)).distance((d, h, w))[ready.box]
     far = ready.values[distance > _FAR * distance.max()].mean()
-    level = ready.offset if ready.background is not None else far
+    level = ready.offset if ready.masked else far
     energy = np.bincount(distance.ravel(), weights=((ready.values - level) ** 2).ravel())
     beyond = energy.sum() - energy.cumsum()
     left = min(ready.values.size * step**2 / 12, energy.sum())  # steps may be far larger than the density
@@ -224,7 +224,7 @@ def _fit_unit(
     """Block length and network for the asymmetric unit, and the step that meets the target with them."""
     backend = encoding_backend(replace(settings, volume=plain), device)
     preset = EFFORTS[settings.effort]
-    masked = ready.background is not None and (ready.threshold or plain.cell is not None)
+    masked = ready.masked and (ready.threshold or plain.cell is not None)
     occupied = ready.occupied(plain.cell or 1) if masked else None
     _, voxels = unit_voxels(backend, symmetry, ready, occupied, plain.shells)
     step = plain.step / ready.scale

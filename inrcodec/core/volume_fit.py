@@ -97,7 +97,7 @@ def fit(
         budget = _budget(volume, boxes, settings, unit, share)
     block, step, chosen = _choose_block(backend, sample, unit, settings, preset, budget)
     report(0.3)
-    if ratio >= 1 and preset.masks and any(p.background is not None and not p.threshold for p in sample):
+    if ratio >= 1 and preset.masks and any(p.masked and not p.threshold for p in sample):
         # that corrections speak of fewer voxels then is not in the figures of choose_cell
         cell = Choice("cell", 1, "as every voxel outside it would have a correction")
     else:
@@ -199,7 +199,7 @@ def _bound_ratio(
     For dense corrections voxels outside a mask do not matter, as a mask is stored then: density that ends at
     its edge would make any field look dear. They are filled once, at a step near the bound.
     """
-    if any(p.background is not None for p in sample):
+    if any(p.masked for p in sample):
         parts = make_parts(backend, sample, unit, 16, 1)
         for part in parts:
             part.latents, _ = part.voxels.fill(part.latents, np.array([bound]), preset.fills)

@@ -111,7 +111,7 @@ def make_parts(
     """Analyse chunks in units of a density; voxels outside occupied cells do not matter."""
     parts = []
     for chunk in sample:
-        masked = chunk.background is not None and (cell is not None or chunk.threshold)
+        masked = chunk.masked and (cell is not None or chunk.threshold)
         occupied = chunk.occupied(cell or 1) if masked else None
         values = (chunk.values - chunk.offset)[None] / unit
         voxels = Voxels(backend, values, chunk.care(occupied), shells)

@@ -81,7 +81,7 @@ def choose_cell(
     shells: ShellTable | None = None,
 ) -> Choice:
     """The occupancy cell size that saves the most bits over the sample, or None."""
-    masked = [p for p in sample if p.background is not None and not p.threshold]
+    masked = [p for p in sample if p.masked and not p.threshold]
     if not masked:
         far = any(p.threshold for p in sample)
         return Choice(
@@ -127,7 +127,7 @@ def filled(parts: list[Part], step: float, preset: Preset, cell: int | None) -> 
         q = latents.cost(latents.plain(steps), [prior()])
         bits += float(q.bits[0])
         error += float(part.voxels.squared_error(latents, q, steps)[0])
-        if cell is not None and part.prepared.background is not None:
+        if cell is not None and part.prepared.masked:
             bits += 8 * len(occupancy.compress(part.prepared.represented, cell))
     return bits, error
 

@@ -45,9 +45,10 @@ def unit_voxels(
 
 def shift_offset(model: SymmetryModel, chunk: Prepared) -> None:
     """Move a chunk's offset to its density beyond the radius, which symmetry does not speak of."""
-    if model.radius is not None and chunk.background is None:
-        beyond = model.images.distance(model.shape) > model.radius
-        chunk.offset = short(float(chunk.values[beyond].mean()))
+    if model.radius is not None and not chunk.masked:
+        beyond = (model.images.distance(model.shape) > model.radius)[chunk.box]
+        if beyond.any():
+            chunk.offset = short(float(chunk.values[beyond].mean()))
 
 
 def fit_symmetric(
