@@ -25,6 +25,7 @@ from inrcodec.core.volume import VolumeModel
 _ROUNDS = 3  # of fitting weights to the blocks that gain, and of asking which do
 _REFERENCE_BITS = 8 * 30  # of a reference in the section, about
 _SMOOTH = 1e-5  # of the mean energy at a node: keeps weights where there is no energy near their neighbours'
+_FLAT = 0.05  # of a reference's largest weight: with less at its zero frequency, no offset makes a constant
 
 Array = np.ndarray[Any, Any]
 
@@ -63,12 +64,14 @@ class _Fitted:
     Attributes:
         references: which.
         weights: (references, NODES) steps for one unit of each.
+        constant: steps that the prediction has beside; the offset of one reference will hold it.
         skipped: (blocks,) mask of blocks that are better off without.
         bits: saved, estimated, the section not counted.
     """
 
     references: list[_Reference]
     weights: Array
+    constant: float
     skipped: Array
     bits: float
 
@@ -92,9 +95,11 @@ def choose_prediction(chunk: Prepared, volume: VolumeModel, care: Array | None) 
     nearest = sorted(chunk.related.chunks)[:MAX_REFERENCES]
     found = [_reference(d, chunk.related.chunks[d], chunk, matters, layout) for d in nearest]
     references = [reference for reference in found if reference is not None]
-    best = _fit(latents, references, layout)
+    ones = _latents(matters, layout)
+    best = _fit(latents, references, ones, layout)
     for reference in references:  # one that adds nothing costs bytes, and time to decode
-        fewer = _fit(latents, [other for other in best.references if other is not reference], layout)
+        others = [other for other in best.references if other is not reference]
+        fewer = _fit(latents, others, ones, layout)
         if fewer.bits > best.bits - _REFERENCE_BITS:
             best = fewer
     if not best.references or best.skipped.all():
@@ -129,23 +134,25 @@ def _reference(
     return _Reference(distance, offset, unit, _latents(values, layout))
 
 
-def _fit(latents: Array, references: list[_Reference], layout: Layout) -> _Fitted:
-    """Least squares by radius, over the blocks that gain by it."""
+def _fit(latents: Array, references: list[_Reference], ones: Array, layout: Layout) -> _Fitted:
+    """Least squares by radius, over the blocks that gain by it; ``ones`` are the latents of 1 everywhere."""
     skipped = np.zeros(layout.blocks, bool)
-    nothing = _Fitted([], np.zeros((0, NODES)), skipped, 0.0)
+    nothing = _Fitted([], np.zeros((0, NODES)), 0.0, skipped, 0.0)
     if not references:
         return nothing
     share, plain = hats(layout), _bits(latents)
     for turn in range(_ROUNDS):
-        weights = _weights(latents, references, share, ~skipped)
+        weights, constant = _weights(latents, references, ones, share, ~skipped)
         by_band = weights @ share.T
-        predicted = sum(w[:, None] * r.latents for w, r in zip(by_band, references, strict=True))
+        predicted = constant * ones
+        for w, reference in zip(by_band, references, strict=True):
+            predicted += w[:, None] * reference.latents
         gains = plain - _bits(latents - predicted)
         if turn < _ROUNDS - 1:
             skipped = gains <= 0
         if skipped.all():
             return nothing
-    return _Fitted(references, weights, skipped, float(gains[~skipped].sum()))
+    return _Fitted(references, weights, constant, skipped, float(gains[~skipped].sum()))
 
 
 def _bits(latents: Array) -> Array:
@@ -153,29 +160,40 @@ def _bits(latents: Array) -> Array:
     return np.asarray(np.log2(1 + latents * latents).sum(axis=0) / 2)
 
 
-def _weights(latents: Array, references: list[_Reference], share: Array, blocks: Array) -> Array:
-    """(references, NODES) of least squares over some blocks."""
+def _weights(
+    latents: Array, references: list[_Reference], ones: Array, share: Array, blocks: Array
+) -> tuple[Array, float]:
+    """(references, NODES) of least squares over some blocks, and a constant beside."""
     known = [reference.latents[:, blocks] for reference in references]
-    wanted, count = latents[:, blocks], len(references) * NODES
+    wanted, flat, count = latents[:, blocks], ones[:, blocks], len(references) * NODES
     normal = np.zeros((len(references), NODES, len(references), NODES))
-    right = np.zeros((len(references), NODES))
+    right, beside = np.zeros((2, len(references), NODES))
     for i, a in enumerate(known):
         right[i] = share.T @ (a * wanted).sum(axis=1)
+        beside[i] = share.T @ (a * flat).sum(axis=1)
         for j, b in enumerate(known):
             normal[i, :, j] = share.T @ (share * (a * b).sum(axis=1)[:, None])
     matrix = normal.reshape(count, count)
     moves = np.diff(np.eye(NODES), axis=0)
     smooth = np.kron(np.eye(len(references)), moves.T @ moves + 1e-3 * np.eye(NODES))
     matrix += _SMOOTH * np.trace(matrix) / count * smooth
-    return np.linalg.solve(matrix, right.reshape(-1)).reshape(len(references), NODES)
+    column = beside.reshape(-1, 1)
+    matrix = np.block([[matrix, column], [column.T, np.full((1, 1), 1e-6 + (flat * flat).sum())]])
+    solved = np.linalg.solve(matrix, np.append(right.reshape(-1), (flat * wanted).sum()))
+    return solved[:-1].reshape(len(references), NODES), float(solved[-1])
 
 
 def _section(fitted: _Fitted, alone: int) -> PredictionSection:
     most = np.maximum(np.abs(fitted.weights).max(axis=1), 1e-30)
     scales = [short(float(2**LATENT_BITS * m / r.unit)) for m, r in zip(most, fitted.references, strict=True)]
+    offsets = [reference.offset for reference in fitted.references]
+    i = int(np.abs(fitted.weights[:, 0]).argmax())
+    flat = float(fitted.weights[i, 0])
+    if abs(flat) > _FLAT * most[i]:
+        offsets[i] = short(offsets[i] - fitted.constant / flat * fitted.references[i].unit)
     return PredictionSection(
         tuple(reference.distance for reference in fitted.references),
-        tuple(reference.offset for reference in fitted.references),
+        tuple(offsets),
         tuple(scales),
         np.rint(fitted.weights / most[:, None] * 2**WEIGHT_BITS).astype(np.int64),
         fitted.skipped,
