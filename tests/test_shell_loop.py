@@ -52,7 +52,9 @@ def test_every_shell_of_a_written_store(fsc: float, mask: Any) -> None:
 
 
 def test_chunks_that_are_cut_at_the_far_ends() -> None:
-    volume = generate((40, 36, 44), voxel_size=1.2, resolution=4.0, seed=3) + 2  # padding would be an edge
+    volume = (
+        generate((40, 36, 44), voxel_size=1.2, resolution=4.0, seed=3) + 2
+    )  # padding is far from its density
     scale = {"fsc": 0.99, "resolution": 4.0, "voxel_size": 1.2, "chunks": 24, "effort": 0}
     nbytes = []
     for padded in (False, True):
@@ -64,18 +66,18 @@ def test_chunks_that_are_cut_at_the_far_ends() -> None:
         nbytes.append(payloads)
         if not padded:
             assert shells_of(volume, decoded, codec, 1.2)[0].min() >= 0.99
-    assert nbytes[0] < nbytes[1]
+    assert nbytes[0] < 1.01 * nbytes[1]  # padding is left out of fields: it costs no bytes either
 
 
 @pytest.mark.needs_torch
 def test_networks_are_trained() -> None:
-    volume = generate((40, 40, 40), resolution=3.5)
+    volume = generate((56, 56, 56), resolution=3.5)
     codecs = [
-        INRCodec.fit(volume, fsc=0.99, resolution=3.5, voxel_size=1.0, chunks=40, effort=e) for e in (0, 2)
+        INRCodec.fit(volume, fsc=0.99, resolution=3.5, voxel_size=1.0, chunks=56, effort=e) for e in (0, 2)
     ]
     sizes = []
     for codec in codecs:
-        decoded, nbytes = written(volume, codec, 40)
+        decoded, nbytes = written(volume, codec, 56)
         assert shells_of(volume, decoded, codec, 1.0)[0].min() >= 0.99
         sizes.append(nbytes + len(json.dumps(codec.get_config())))
     assert sizes[1] < sizes[0]
