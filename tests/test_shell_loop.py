@@ -52,9 +52,7 @@ def test_every_shell_of_a_written_store(fsc: float, mask: Any) -> None:
 
 
 def test_chunks_that_are_cut_at_the_far_ends() -> None:
-    volume = (
-        generate((40, 36, 44), voxel_size=1.2, resolution=4.0, seed=3) + 2
-    )  # padding is far from its density
+    volume = generate((40, 36, 44), voxel_size=1.2, resolution=4.0, seed=3) + 2  # padding is far off
     scale = {"fsc": 0.99, "resolution": 4.0, "voxel_size": 1.2, "chunks": 24, "effort": 0}
     nbytes = []
     for padded in (False, True):
