@@ -199,10 +199,12 @@ def reconstruct(
     if all(s.start < s.stop for s in inner):
         box = _moved(inner, section.box, -1)
         bands = section.active
-        dequantised: Callable[[Array], Array] | None
+        dequantised: Callable[[Array, Array], Array] | None
         dequantised = dequantiser(section.offsets, section.shells, section.layout, bands)
         if predicted is not None:
-            latents, bands = prediction.added(dequantised(latents), bands, predicted)
+            latents, bands = prediction.added(
+                dequantised(latents, np.arange(latents.shape[1])), bands, predicted
+            )
             dequantised = None
         field_shape = tuple(s.stop - s.start for s in section.box)
         occupied = _occupied(payload, field_shape)

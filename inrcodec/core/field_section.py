@@ -80,9 +80,7 @@ class FieldSection:
     def active(self) -> Array:
         """Band indices that hold latents."""
         held = self.envelope[self.layout.bin] > 0
-        return np.flatnonzero(
-            held if self.shells is None else held & (self.shells.multipliers(self.layout) > 0)
-        )
+        return np.flatnonzero(held if self.shells is None else held & self.shells.coded(self.layout))
 
     @property
     def unit(self) -> float:

@@ -73,9 +73,14 @@ def dequantise(latents: Array, offsets: Array) -> Array:
 
 def dequantiser(
     offsets: Array, shells: ShellTable | None, layout: Layout, active: Array
-) -> Callable[[Array], Array]:
-    """:func:`dequantise` for latents (active bands, any blocks) of a field, in units of its step."""
+) -> Callable[[Array, Array], Array]:
+    """:func:`dequantise` for latents (active bands, some blocks) of a field and their blocks' indices.
+
+    The result is in units of the field's step.
+    """
     if shells is None:
-        return lambda latents: dequantise(latents, offsets)
+        return lambda latents, _: dequantise(latents, offsets)
     multipliers = shells.multipliers(layout)[active]
-    return lambda latents: scale_exact(dequantise(latents, offsets), multipliers)
+    return lambda latents, blocks: scale_exact(
+        dequantise(latents, offsets), multipliers[:, layout.ends[blocks]]
+    )

@@ -51,8 +51,8 @@ class Quantised:
 class Latents:
     """Unquantised latents of a batch of chunks, (bands, batch, blocks) float32, and what is done to them.
 
-    With ``shells`` every band has a step of its own: latents are kept in units of their band's gain, so that
-    rates, distortions and the choice between them are in its own steps. Errors and energies are those of
+    With ``shells`` every band has a step of its own: latents are kept in units of their step's gain, so that
+    rates, distortions and the choice between them are in their own steps. Errors and energies are those of
     voxels all the same.
     """
 
@@ -66,9 +66,9 @@ class Latents:
         self.gains: Any = None
         if shells is not None:
             gains = shells.gains(layout)
-            self.gains = backend.asarray(gains.astype(np.float32))[:, None, None]
+            self.gains = backend.asarray(gains.astype(np.float32))[:, None]
             inverse = np.divide(1.0, gains, out=np.zeros_like(gains), where=gains > 0)
-            latents = latents * backend.asarray(inverse.astype(np.float32))[:, None, None]
+            latents = latents * backend.asarray(inverse.astype(np.float32))[:, None]
         self.latents = latents
 
     @property
@@ -84,7 +84,11 @@ class Latents:
     @property
     def coded(self) -> Array:
         """Band indices that may be coded."""
-        return np.arange(self.layout.bands) if self.shells is None else self.shells.coded(self.layout)
+        return (
+            np.arange(self.layout.bands)
+            if self.shells is None
+            else np.flatnonzero(self.shells.coded(self.layout))
+        )
 
     def in_voxels(self, bands: Array, values: Any) -> Any:
         """Latents of some bands, (n, batch, blocks), in the units of voxels."""

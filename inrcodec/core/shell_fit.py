@@ -19,13 +19,14 @@ from inrcodec.core.choices import Choice, Choices
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.fields.layout import get_layout
 from inrcodec.core.latents import Latents, Quantised
-from inrcodec.core.leakage import Leakage, nodes, table
+from inrcodec.core.leakage import Leakage, no_error, table
 from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import EFFORTS, Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings
+from inrcodec.core.shell_balance import moved, needed_nodes, node_error, reweighted
 from inrcodec.core.shell_budget import ShellBudget
-from inrcodec.core.shells import MAX_NODES, ShellTable
+from inrcodec.core.shells import MAX_NODES
 from inrcodec.core.traits import measure_traits
 from inrcodec.core.volume import VolumeModel, short_step
 from inrcodec.core.volume_sample import Part, chunk_boxes, draw_sample, make_parts, sample_choice
@@ -44,7 +45,6 @@ from inrcodec.fourier_shell import FourierShells, ShellReference
 Array = np.ndarray[Any, Any]
 
 _BALANCINGS = 5  # rounds of predicted errors for each block length
-_NONZERO = 3e-4  # share of latents about a node that are not zero, for it to be coded
 
 
 @dataclass(eq=False)
@@ -65,6 +65,21 @@ class ShellFit:
         return replace(self, weight=weight, model=model, cutoff=cutoff)
 
 
+@dataclass(frozen=True)
+class _Trial:
+    """What weights and bits are found for.
+
+    Attributes:
+        block: with its edges.
+        cell: of an occupancy mask, or None.
+        ends: whether blocks at the chunks' faces have steps of their own.
+    """
+
+    block: int
+    cell: int | None
+    ends: bool
+
+
 class SampleFit:
     """Chooses block length, weights, occupancy cell and network on a sample of chunks.
 
@@ -73,6 +88,7 @@ class SampleFit:
         share: of the volume that they are.
         layout_shape: (d, h, w) of a chunk.
         choices: made before.
+        ends: whether blocks at the chunks' faces may have steps of their own.
     """
 
     def __init__(
@@ -86,9 +102,11 @@ class SampleFit:
         unit: float,
         settings: Settings,
         choices: Choices,
+        ends: bool,
         report: Progress,
     ) -> None:
         self.backend = backend
+        self.ends = ends
         self.choices = choices
         self.sample = sample
         self.share = share
@@ -99,59 +117,72 @@ class SampleFit:
         self.settings = settings
         self.preset: Preset = EFFORTS[settings.effort]
         self.report = report
-        self.weights: dict[tuple[int, int | None], Array] = {}  # by block and cell
+        self.weights: dict[_Trial, Array] = {}
 
     def run(self) -> list[ShellFit]:
         """Fits of the block that takes the fewest bits: with the mask that saves most, if any, and with none.
 
-        What a mask saves is estimated at steps that the closed loop will change: both are worth running it.
+        What a mask saves is estimated at steps that the closed loop will change, for spill from the edges of
+        the mask too: both are worth running it, from the effort on at which there is time for two.
         """
         block, chosen = self._choose_block()
         self.report(0.3)
-        step, shells = table(self._leakage(block).weights(self.weights[block, None]))
+        none = _Trial(block, None, self.ends)
+        step, shells = table(self._leakage(none).weights(self.weights[none]))
         cell = choose_cell(self.backend, self.sample, self.unit, block, step, self.preset, shells)
-        if cell.value is None:
-            return [self._fitted(block, [*chosen, cell])]
-        size = int(cell.value)
+        both = self.preset.finalists > 1
+        masks = {name: figure for name, figure in cell.figures.items() if name != "none"}
+        if not masks or (cell.value is None and not both):
+            return [self._fitted(none, [*chosen, cell])]
+        size = int(min(masks, key=lambda name: masks[name]))
+        cell = replace(cell, value=size)
         why = f"times the fewest bits around occupied cells of {size}"
-        asked = self.settings.block
-        near, changed = nearby_block(self.shape, block, asked, lambda b: self._bits(b, size), why)
-        fits = [self._fitted(near, [*chosen, cell, *changed])]
-        if self.preset.finalists > 1:
-            none = Choice("cell", None, f"fewer bytes at the target than with cells of {size}")
-            fits.append(self._fitted(block, [*chosen, none]))
+
+        def figure(block: int, ends: bool = False) -> float:
+            return self._bits(_Trial(block, size, ends))
+
+        near, changed = nearby_block(self.shape, block, self.settings.block, figure, why)
+        # where a mask's density does not reach the faces, their blocks need no finer steps
+        ends = self.ends and figure(near, True) < figure(near)
+        fits = [self._fitted(_Trial(near, size, ends), [*chosen, cell, *changed])]
+        if both:
+            without = Choice("cell", None, f"fewer bytes at the target than with cells of {size}")
+            fits.append(self._fitted(none, [*chosen, without]))
         return fits
 
-    def _fitted(self, block: int, made: list[Choice]) -> ShellFit:
-        """A block's fit, with the mask that was chosen last."""
-        cell = next(choice.value for choice in reversed(made) if choice.name == "cell")
-        size = None if cell is None else int(cell)
-        leakage, weight = self._leakage(block), self.weights[block, size]
-        parts = make_parts(self.backend, self.sample, self.unit, block, size)
+    def _fitted(self, trial: _Trial, made: list[Choice]) -> ShellFit:
+        """The fit of what was chosen."""
+        leakage, weight = self._leakage(trial), self.weights[trial]
+        parts = make_parts(self.backend, self.sample, self.unit, trial.block, trial.cell)
         network, weight, cutoff, trained = self._train(parts, leakage, weight)
         choices = replace(self.choices, made=(*self.choices.made, *made, *trained))
-        model = VolumeModel(self.unit, block, network.to_bytes(prior()), cell=size, choices=choices)
+        model = VolumeModel(
+            self.unit, trial.block, network.to_bytes(prior()), cell=trial.cell, choices=choices
+        )
         return ShellFit(weight, self.budget, leakage, model, self.unit, MAX_NODES).with_weight(weight, cutoff)
 
-    def _leakage(self, block: int) -> Leakage:
-        return Leakage(get_layout(self.shape, block), self.voxel_size, self.budget.width, self.budget.bins)
+    def _leakage(self, trial: _Trial) -> Leakage:
+        layout = get_layout(self.shape, trial.block)
+        return Leakage(layout, self.voxel_size, self.budget.width, self.budget.bins, ends=trial.ends)
 
     def _choose_block(self) -> tuple[int, list[Choice]]:
         asked = self.settings.block
-        tried = search_blocks(self.shape, asked, self.preset, self._bits)
+        tried = search_blocks(
+            self.shape, asked, self.preset, lambda block: self._bits(_Trial(block, None, self.ends))
+        )
         voxels = sum(p.chunk.size for p in self.sample)
         return block_choices(tried, asked, "bit per voxel estimated at the target", 1 / voxels)
 
-    def _bits(self, block: int, cell: int | None = None) -> float:
+    def _bits(self, trial: _Trial) -> float:
         """Estimated bits of the sample at the target, quantised plainly; keeps the weights of its bins."""
-        leakage, weight = self._leakage(block), self.budget.start
-        parts = make_parts(self.backend, self.sample, self.unit, block, cell)
-        fills = 0 if cell is None else self.preset.fills // _BALANCINGS + 1
+        leakage, weight = self._leakage(trial), self.budget.start
+        parts = make_parts(self.backend, self.sample, self.unit, trial.block, trial.cell)
+        fills = 0 if trial.cell is None else self.preset.fills // _BALANCINGS + 1
         bits, worst = 0.0, 1.0
         for turn in range(_BALANCINGS + 1):
             # in the end all weights are raised by the worst bin's error: blocks are compared at the target
             step, shells = table(leakage.weights(weight * (worst if turn == _BALANCINGS else 1.0)))
-            steps, energy, bits = np.array([step]), np.zeros(MAX_NODES), 0.0
+            steps, energy, bits = np.array([step]), no_error(), 0.0
             for part in parts:
                 latents = reweighted(part, shells)
                 if fills:
@@ -168,7 +199,7 @@ class SampleFit:
                 worst = float(relative.max())
                 if turn < _BALANCINGS - 1:
                     weight = moved(weight, relative)
-        self.weights[block, cell] = weight
+        self.weights[trial] = weight
         return bits
 
     def _predicted(self, leakage: Leakage, energy: Array) -> Array:
@@ -187,7 +218,7 @@ class SampleFit:
         for turn in range(2 * ROUNDS + 1):
             step, shells = table(leakage.weights(weight))
             steps = np.array([step])
-            before, fitted, energy = chosen, [], np.zeros(MAX_NODES)
+            before, fitted, energy = chosen, [], no_error()
             chosen = []
             for i, part in enumerate(parts):
                 latents, _ = part.voxels.fill(reweighted(part, shells), steps, self.preset.fills)
@@ -213,46 +244,7 @@ class SampleFit:
         if training.value:
             network, kept = cheaper_network(fitted, chosen, network, self.share)
             made.append(kept)
-        return network, weight, _cutoff(fitted, chosen), made
-
-
-def reweighted(part: Part, shells: ShellTable) -> Latents:
-    """A part's latents with the steps of a table."""
-    return Latents(part.latents.backend, part.latents.layout, part.latents.latents, shells)
-
-
-def moved(weight: Array, relative: Array, most: float = 2.5) -> Array:
-    """Weights after bins had these errors, relative to those allowed."""
-    return np.asarray(weight * np.clip(relative, 1 / most, most))
-
-
-def node_error(latents: Latents, q: Quantised, step: Array) -> Array:
-    """(MAX_NODES,) squared error of latents near each node, in squares of the voxels' unit."""
-    xp = latents.backend.xp
-
-    def total(values: Any) -> Array:
-        return latents.backend.to_numpy(xp.sum(values * values, axis=(1, 2))).astype(np.float64)
-
-    out = total(latents.latents)
-    if len(q.bands):
-        kept = latents.latents[latents.backend.asarray(q.bands)]
-        out[q.bands] = total(kept - latents.dequantise(q, step, latents.offsets(q, step)))
-    if latents.shells is not None:
-        out = out * latents.shells.gains(latents.layout) ** 2
-    return np.bincount(nodes(latents.layout), out, MAX_NODES)
-
-
-def _cutoff(fitted: list[Latents], chosen: list[Quantised]) -> int:
-    """Nodes of a table that ends where next to all latents are zero."""
-    nonzero, count = np.zeros(MAX_NODES), np.zeros(MAX_NODES)
-    for latents, q in zip(fitted, chosen, strict=True):
-        node = nodes(latents.layout)
-        count += np.bincount(node, minlength=MAX_NODES) * latents.layout.blocks
-        if len(q.bands):
-            held = latents.backend.to_numpy((q.values != 0).sum(axis=(1, 2))).astype(np.float64)
-            nonzero += np.bincount(node[q.bands], held, MAX_NODES)
-    worth = np.flatnonzero(nonzero > _NONZERO * np.maximum(count, 1))
-    return min(MAX_NODES, (int(worth[-1]) if worth.size else 0) + 2)
+        return network, weight, needed_nodes(fitted, chosen), made
 
 
 def fit_shells(
@@ -263,6 +255,7 @@ def fit_shells(
     *,
     device: str,
     report: Progress,
+    ends: bool = True,
 ) -> list[ShellFit]:
     """Fits of a volume on a sample of its chunks, the likeliest first; none where no chunk can be a field.
 
@@ -272,6 +265,7 @@ def fit_shells(
         reference: the unpadded volume's shells.
         device: as for :func:`encode_many`.
         report: called with the fraction done.
+        ends: whether blocks at the chunks' faces may have steps of their own.
     """
     backend = get_backend("numpy" if settings.effort == 0 and device == "auto" else device)
     shells: FourierShells = reference.shells
@@ -294,5 +288,6 @@ def fit_shells(
         unit,
         settings,
         replace(choices, made=(size,)),
+        ends,
         report,
     ).run()

@@ -14,7 +14,8 @@ import numpy as np
 from inrcodec.core.decoder import decode_many
 from inrcodec.core.encoder import encode_many
 from inrcodec.core.settings import Settings
-from inrcodec.core.shell_fit import ShellFit, fit_shells, moved
+from inrcodec.core.shell_balance import moved
+from inrcodec.core.shell_fit import ShellFit, fit_shells
 from inrcodec.core.shells import MAX_NODES
 from inrcodec.core.symmetry.model import SymmetryModel
 from inrcodec.core.volume import VolumeModel, short_step, unchanged_weights
@@ -27,6 +28,7 @@ Array = np.ndarray[Any, Any]
 _TURNS = 8  # of the loop; each encodes the whole volume
 _BALANCED = 3  # turns in which all weights move; later only those of shells that miss the target move much
 _AIM = 0.985  # of the error allowed: shells answer a changed step with a little noise
+_STRICTER = 0.99  # times the aim, after each turn that misses once shells are balanced
 _ENOUGH = 0.9  # mean of the shells' relative errors at which the loop has no more to gain
 _JUMPS = 0.5  # standard deviations of a shell's error that are kept in hand
 _HASTE = 1.5  # power of a missing shell's change: what leaks into it from others does not follow its weight
@@ -70,10 +72,12 @@ def fit_fsc(
     report = progress or (lambda _: None)
     shells = FourierShells(volume.shape, voxel_size)
     reference = ShellReference(volume, shells, shells.up_to(resolution))
-    ends = [(0, padded * (-n % c)) for n, c in zip(volume.shape, chunk_shape, strict=True)]
-    written = np.pad(volume, ends) if any(end for _, end in ends) else volume
+    padding = [(0, padded * (-n % c)) for n, c in zip(volume.shape, chunk_shape, strict=True)]
+    written = np.pad(volume, padding) if any(end for _, end in padding) else volume
     d, h, w = chunk_shape
-    found = fit_shells(written, settings, (d, h, w), reference, device=device, report=report)
+    # a symmetric volume is one chunk in the end, whose faces lie in solvent
+    alone = symmetry is None
+    found = fit_shells(written, settings, (d, h, w), reference, device=device, report=report, ends=alone)
     if not found:
         plain = VolumeModel(1.0, settings.block or 16, unchanged_weights())
         return replace(plain, resolution=resolution, voxel_size=voxel_size)
@@ -127,6 +131,8 @@ class _Loop:
             # once balanced, more turns are worth less than the time they take
             if met and (relative.mean() >= _ENOUGH or (turn > _BALANCED and relative.max() >= _SPENT)):
                 break
+            if turn >= _BALANCED and not met:
+                aim = _STRICTER * aim
             if relative.max() < nearest[0]:
                 nearest = (float(relative.max()), fit.model)
             worst = fit.budget.worst(relative)
@@ -153,7 +159,7 @@ class _Loop:
     def _tightened(self, worst: float, model: VolumeModel) -> tuple[int, VolumeModel]:
         """Smaller steps for all shells alike until the target is met."""
         for _ in range(_TIGHTENINGS):
-            step = model.step * float(np.clip(0.98 * worst**-0.5, 0.25, 0.99))
+            step = model.step * float(np.clip(0.997 * worst**-0.6, 0.25, 0.997))
             model = replace(model, step=short_step(step))
             nbytes, relative = self.measure(model)
             worst = float(relative.max())

@@ -21,7 +21,19 @@ from inrcodec.core.shells import ShellTable
 from inrcodec.core.symmetry.model import SymmetryModel
 
 _KEYS = frozenset(
-    {"step", "block", "edges", "prior", "cell", "weights", "shells", "resolution", "voxel_size", "symmetry"}
+    {
+        "step",
+        "block",
+        "edges",
+        "prior",
+        "cell",
+        "weights",
+        "shells",
+        "shell_ends",
+        "resolution",
+        "voxel_size",
+        "symmetry",
+    }
 )
 
 
@@ -83,7 +95,7 @@ class VolumeModel:
         """32 bits that a payload carries, so that another volume's networks, step or blocks are noticed."""
         weights = self.weights if self.changed else b""
         digest = zlib.crc32(struct.pack("<dB", self.step, self.block - 1) + weights, self.prior)
-        return digest if self.shells is None else zlib.crc32(self.shells.exponents, digest)
+        return digest if self.shells is None else zlib.crc32(self.shells.exponents + self.shells.ends, digest)
 
     def check_chunk(self, shape: tuple[int, ...]) -> None:
         """Refuse to encode a part of a volume whose symmetry is used: it is one chunk.
@@ -108,7 +120,7 @@ class VolumeModel:
         if self.changed:
             config["weights"] = base64.b64encode(self.weights).decode("ascii")
         if self.shells is not None:
-            config["shells"] = self.shells.to_config()
+            config |= self.shells.to_config()
         if self.resolution is not None:
             config["resolution"] = self.resolution
         if self.voxel_size is not None:
@@ -123,8 +135,8 @@ class VolumeModel:
         unknown = set(config) - _KEYS
         if unknown:
             raise ValueError(f"unknown volume settings: {', '.join(sorted(unknown))}")
-        weights, shells, resolution, sizes, symmetry = (
-            config.get(key) for key in ("weights", "shells", "resolution", "voxel_size", "symmetry")
+        weights, resolution, sizes, symmetry = (
+            config.get(key) for key in ("weights", "resolution", "voxel_size", "symmetry")
         )
         block, edges = int(config["block"]), int(config.get("edges", 0))
         if not 1 <= block <= MAX_BLOCK:
@@ -137,7 +149,7 @@ class VolumeModel:
             weights=unchanged_weights() if weights is None else base64.b64decode(weights, validate=True),
             prior=int(config["prior"]),
             cell=config.get("cell"),
-            shells=None if shells is None else ShellTable.from_config(shells),
+            shells=ShellTable.from_config(config),
             resolution=None if resolution is None else float(resolution),
             voxel_size=None if sizes is None else tuple(float(size) for size in sizes),
             symmetry=None if symmetry is None else SymmetryModel.from_config(symmetry),

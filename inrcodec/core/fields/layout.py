@@ -117,6 +117,12 @@ class Layout:
         return (self.blocks + 1) // 2
 
     @cached_property
+    def ends(self) -> Array:
+        """(blocks in coding order,) number of axes along which a block is the first or the last."""
+        at = [(i == 0) | (i == n - 1) for i, n in zip(np.indices(self.grid), self.grid, strict=True)]
+        return np.sum(at, axis=0).ravel()[self.order]
+
+    @cached_property
     def neighbours(self) -> Array:
         """(6, blocks) the blocks beside each, all in coding order; ``blocks`` where there is none."""
         numbers = np.full([n + 2 for n in self.grid], self.blocks)

@@ -66,7 +66,7 @@ def synthesise_exact(
     bands: Array,
     layout: Layout,
     box: tuple[slice, slice, slice] | None = None,
-    dequantise: Callable[[Array], Array] | None = None,
+    dequantise: Callable[[Array, Array], Array] | None = None,
 ) -> Any:
     """Voxels of latents, exactly, in units of 2**-(TABLE_BITS + LATENT_BITS) steps.
 
@@ -77,7 +77,8 @@ def synthesise_exact(
         bands: (active bands,) their band indices.
         layout: the field's layout.
         box: evaluate only these voxels (steps of 1) and only the blocks that reach them.
-        dequantise: called with those blocks only, (active bands, some blocks); keeps zeros.
+        dequantise: called with the latents of those blocks only, (active bands, some blocks), and the blocks'
+            indices; keeps zeros.
 
     Returns:
         Array of the backend, (d, h, w) float64, of whole numbers.
@@ -97,8 +98,9 @@ def synthesise_exact(
         return backend.asarray(np.zeros([s.stop - s.start for s in box]))
     grid = np.zeros((*size, len(held), columns))
     kz, ky, kx = layout.frequency[:, bands]
-    known = latents[:, lines[held].ravel()]
-    known = known if dequantise is None else dequantise(known)
+    some = lines[held].ravel()
+    known = latents[:, some]
+    known = known if dequantise is None else dequantise(known, some)
     grid[kz, ky, kx] = known.reshape(-1, len(held), columns)
     values = backend.asarray(np.ascontiguousarray(grid.transpose(3, 0, 1, 4, 2)))
     values = _along_x(backend, values.reshape(-1, columns, size[2]), layout.axes[2], reach[2], box[2])

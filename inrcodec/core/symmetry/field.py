@@ -72,9 +72,7 @@ class SymmetricField:
     def active(self) -> Array:
         """(active bands,) bands that hold latents."""
         held = self.section.envelope[self.layout.bin] > 0
-        return np.flatnonzero(
-            held if self.shells is None else held & (self.shells.multipliers(self.layout) > 0)
-        )
+        return np.flatnonzero(held if self.shells is None else held & self.shells.coded(self.layout))
 
     def units(self, backend: Backend, region: Box) -> Array:
         """What the field adds to a region's voxels: (d, h, w) float64 whole numbers, units of synthesis."""
