@@ -27,7 +27,7 @@ FILTER_ID = 38274
 
 MAGIC = (0x43524E49, 0x4345444F)  # "INRC", "ODEC"
 VERSION = 1
-_COUNTS = 3  # lengths in bytes of JSON, weights and shells
+_COUNTS = 3  # lengths in bytes of JSON, weights and shells: the last is nodes + 256 * limits at the ends
 _VOLUME = 4  # number of the prior, block length (0: chunk scope), step in two words
 _CHUNK = 2 + MAX_NDIM  # dtype, number of axes, shape
 HEADER = len(MAGIC) + 3 + _COUNTS + _VOLUME + _CHUNK  # words
@@ -57,19 +57,21 @@ class ClientData:
         """Unsigned 32-bit words, as HDF5 stores them."""
         config = settings_to_config(self.settings)
         volume = self.settings.volume
-        weights = shells = b""
+        weights = shells = ends = b""
         if volume is not None:
             # as bytes: a native decoder reads no JSON and no base64, and they are a quarter shorter
             weights = volume.weights if volume.changed else b""
-            shells = b"" if volume.shells is None else volume.shells.exponents
-            for key in ("weights", "shells"):
+            if volume.shells is not None:
+                shells, ends = volume.shells.exponents, volume.shells.ends
+            for key in ("weights", "shells", "shell_ends"):
                 config["volume"].pop(key, None)
         text = json.dumps(config, separators=(",", ":")).encode("ascii")
-        body = text + weights + shells
+        body = text + weights + shells + ends
         body += bytes(-len(body) % 4)
         code = 0 if self.dtype is None else dtype_code(self.dtype)
         shape = self.shape + (0,) * (MAX_NDIM - len(self.shape))
-        rest = (len(text), len(weights), len(shells), *_shared(volume), code, len(self.shape), *shape)
+        lengths = (len(text), len(weights), len(shells) + 256 * len(ends))
+        rest = (*lengths, *_shared(volume), code, len(self.shape), *shape)
         rest += struct.unpack(f"<{len(body) // 4}I", body)
         total = len(MAGIC) + 3 + len(rest)
         if total > _MOST:
@@ -108,17 +110,21 @@ def parse(words: tuple[int, ...]) -> ClientData:
         raise ValueError(f"client data of version {version}, this release reads version {VERSION}")
     if total != len(words) or checksum != _checksum(words[5:]):
         raise ValueError(f"client data of the inrcodec filter are damaged: {len(words)} words, not {total}")
-    length, weights, shells, prior, block, *step, code, ndim = words[5 : HEADER - MAX_NDIM]
+    length, weights, both, prior, block, *step, code, ndim = words[5 : HEADER - MAX_NDIM]
+    ends, shells = divmod(both, 256)
     shape = words[HEADER - MAX_NDIM : HEADER]
     body = struct.pack(f"<{len(words) - HEADER}I", *words[HEADER:])
-    if length + weights + shells > len(body) or ndim > MAX_NDIM:
-        raise ValueError(f"client data claim {length}, {weights} and {shells} bytes, they have {len(body)}")
+    claimed = (length, weights, shells, ends)
+    if sum(claimed) > len(body) or ndim > MAX_NDIM:
+        raise ValueError(f"client data claim {claimed} bytes, they have {len(body)}")
     try:
         config = json.loads(body[:length])
         if weights:
             config["volume"]["weights"] = _base64(body[length : length + weights])
         if shells:
             config["volume"]["shells"] = _base64(body[length + weights :][:shells])
+        if ends:
+            config["volume"]["shell_ends"] = _base64(body[length + weights + shells :][:ends])
         settings = settings_from_config(config)
         if (prior, block, *step) != _shared(settings.volume):
             raise ValueError(f"words {prior}, {block} and {step} beside {settings.volume}")

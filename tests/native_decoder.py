@@ -29,6 +29,8 @@ class _Volume(ctypes.Structure):
         ("weights_size", ctypes.c_size_t),
         ("shells", ctypes.c_char_p),
         ("shells_size", ctypes.c_size_t),
+        ("ends", ctypes.c_char_p),
+        ("ends_size", ctypes.c_size_t),
     )
 
 
@@ -60,10 +62,10 @@ class NativeDecoder:
         shared = None
         if volume is not None:
             weights = volume.weights if volume.changed else b""
-            shells = b"" if volume.shells is None else volume.shells.exponents
-            shared = _Volume(
-                volume.prior, volume.block, volume.step, weights, len(weights), shells, len(shells)
-            )
+            shells = volume.shells
+            texts = (weights, *((b"", b"") if shells is None else (shells.exponents, shells.ends)))
+            pointers = [item for text in texts for item in (text, len(text))]
+            shared = _Volume(volume.prior, volume.block, volume.step, *pointers)
         out = np.empty(shape, dtype)
         error = ctypes.create_string_buffer(256)
         if not self._decode(payload, len(payload), chunk, shared, out.ctypes.data, error):

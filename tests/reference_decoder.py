@@ -22,6 +22,7 @@ DTYPES = {1: "f2", 2: "f4", 3: "f8", 4: "i1", 5: "u1", 6: "i2", 7: "u2"}
 CONSTANT, LOSSLESS, FIELD, WEIGHTS, LATENTS, OCCUPANCY, CORRECTIONS, VERBATIM = range(1, 9)
 SYMMETRY, PREDICTION = 9, 10
 PI = 3.141592653589793
+Shells = tuple[bytes, bytes]  # exponents by node, and their limits at the ends of axes
 SHAPES = ((32, 16), (32,), (32, 32), (32,), (1, 32), (1,))
 
 
@@ -365,7 +366,7 @@ def symmetric_part(
     shape: tuple[int, ...],
     box: list[tuple[int, int]],
     block: int,
-    shells: bytes | None,
+    shells: Shells | None,
     parameters: list[np.ndarray],
 ) -> np.ndarray:
     """What the asymmetric unit adds to the voxels of the field's box, in units of synthesis."""
@@ -411,7 +412,7 @@ class Latents:
     """The latents of a field, decoded in their order."""
 
     def __init__(
-        self, shape: tuple[int, ...], block: int, envelope: list[int], shells: bytes | None = None
+        self, shape: tuple[int, ...], block: int, envelope: list[int], shells: Shells | None = None
     ) -> None:
         self.shells = shells
         self.grid = tuple(len(split(n, block)) for n in shape)
@@ -432,11 +433,18 @@ class Latents:
         z, y, x = (a / n for a, n in zip(k, self.size, strict=True))
         return math.sqrt(z * z + y * y + x * x)
 
-    def multiplier(self, k: tuple[int, ...]) -> int:
-        node, part = divmod(int(512 * self.radius(k)), 8)
-        if self.shells is None or node + 1 >= len(self.shells):
+    def multiplier(self, k: tuple[int, ...], ends: int = 0) -> int:
+        nodes, limits = self.shells or (b"", b"")
+        position = int(512 * self.radius(k))
+        node, part = divmod(position, 8)
+        if node + 1 >= len(nodes):
             return 0
-        octave, rest = divmod(self.shells[node] * (8 - part) + self.shells[node + 1] * part, 128)
+        exponent = nodes[node] * (8 - part) + nodes[node + 1] * part
+        if limits and ends:
+            row = limits[(ends - 1) * len(limits) // 3 :]
+            node, part = divmod(position, 64)
+            exponent = min(exponent, (row[node] * (64 - part) + row[node + 1] * part) // 8)
+        octave, rest = divmod(exponent, 128)
         with localcontext(prec=60):
             return round(2**16 * Decimal(2) ** (Decimal(rest) / 128)) * 2**octave
 
@@ -686,8 +694,10 @@ def dequantise(latents: Latents, quantised: np.ndarray, offsets: tuple[int, ...]
     shifts = np.array([0, *offsets])[np.minimum(np.abs(quantised), 3)]
     moved = np.sign(quantised) * (64 * np.abs(quantised) + shifts)
     if latents.shells is not None:
-        for k in product(*(range(n) for n in latents.size)):
-            moved[k] = np.rint(moved[k] * latents.multiplier(k) / 2**16)
+        for b in product(*(range(n) for n in latents.grid)):
+            ends = sum(i in (0, n - 1) for i, n in zip(b, latents.grid, strict=True))
+            for k in product(*(range(n) for n in latents.size)):
+                moved[k + b] = np.rint(moved[k + b] * latents.multiplier(k, ends) / 2**16)
     return moved
 
 
@@ -711,8 +721,8 @@ def decode_field(
         data = base64.b64decode(volume.get("weights", ""))
         digest = zlib.crc32(struct.pack("<dB", step, edges_and_length) + data, network)
         if "shells" in volume:
-            shells = base64.b64decode(volume["shells"])
-            digest = zlib.crc32(shells, digest)
+            shells = tuple(base64.b64decode(volume.get(key, "")) for key in ("shells", "shell_ends"))
+            digest = zlib.crc32(b"".join(shells), digest)
         assert cursor.unpack("I") == (digest,)
         parameters = weights(data or None, network, priors)
     block = edges_and_length + 1

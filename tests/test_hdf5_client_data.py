@@ -27,7 +27,7 @@ def far_network(seed: int = 0) -> bytes:
 
 
 MODEL = VolumeModel(0.25, 10, unchanged_weights(), cell=2, resolution=3.5, voxel_size=(1.0, 1.5, 2.0))
-FAR = replace(MODEL, weights=far_network(), shells=ShellTable(bytes(range(40))))
+FAR = replace(MODEL, weights=far_network(), shells=ShellTable(bytes(range(40)), bytes(range(18))))
 CASES = {
     "default": ClientData(Settings()),
     "chunk": ClientData(

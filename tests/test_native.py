@@ -25,6 +25,7 @@ from inrcodec.core import PayloadError, Settings, VolumeModel
 from inrcodec.core.fields.basis import with_edges
 from inrcodec.core.fields.edges import EDGES
 from inrcodec.core.payload import Payload, Section
+from inrcodec.core.shells import ShellTable
 from inrcodec.core.volume import unchanged_weights
 from inrcodec.hdf5_client_data import ClientData
 from inrcodec.native import BuildError, build
@@ -122,6 +123,18 @@ def test_long_blocks_with_edges_of_any_kind(native: NativeDecoder, kind: int) ->
     payload = INRCodec(effort=0, volume=volume).encode(density)
     assert inspect(payload).field == "local-fourier"
     compare(native, payload, volume)
+
+
+@pytest.mark.parametrize("shape", [(24, 22, 20), (7, 30, 40)])
+def test_shells_with_limits_at_the_ends_of_axes(native: NativeDecoder, shape: tuple[int, ...]) -> None:
+    limits = bytes([20] * 6 + [7, 3, 9, 4, 2, 11] + [0] * 6)
+    shells = ShellTable(bytes(range(39, -1, -1)), limits)
+    volume = VolumeModel(0.02, 7, unchanged_weights(), shells=shells)
+    density = blobs(shape).astype("f4")
+    payload = INRCodec(effort=0, volume=volume).encode(density)
+    compare(native, payload, volume)
+    without = replace(volume, shells=ShellTable(shells.exponents))
+    assert len(INRCodec(effort=0, volume=without).encode(density)) < 0.95 * len(payload)
 
 
 @pytest.mark.needs_torch

@@ -158,6 +158,7 @@ def test_steps_by_radial_shell(dtype: str) -> None:
     codec = INRCodec.fit(volume, fsc=0.99, resolution=4.0, voxel_size=1.0, chunks=(20, 18, 11), effort=0)
     assert codec.volume is not None
     assert codec.volume.shells is not None
+    assert codec.volume.shells.ends
     for part in (volume[..., :11], volume[..., 11:]):
         assert assert_same(codec.encode(part), codec.volume).field == "local-fourier"
 
@@ -172,7 +173,7 @@ def test_symmetry(name: str) -> None:
 
 
 def test_symmetry_in_volume_scope_with_shells() -> None:
-    table = ShellTable(bytes([0, *range(0, 40, 2)]))
+    table = ShellTable(bytes([0, *range(0, 40, 2)]), bytes(range(12, 0, -1)))
     volume = VolumeModel(0.05, 6, prior().to_bytes(prior()), shells=table)
     density = (blobs((14, 15, 16), noise=0) + blobs((14, 15, 16), noise=0)[:, ::-1, ::-1]).astype(np.float32)
     density = np.roll(density, 1, axis=(1,))  # about (7, 8, 7.5): close to the axis asked for

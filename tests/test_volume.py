@@ -94,12 +94,16 @@ def test_shells_in_the_configuration() -> None:
     assert again.digest == model.digest
     assert model.digest != replace(model, shells=ShellTable(b"\x05\x00\x0a")).digest
     assert model.digest != replace(model, shells=None).digest
+    limited = replace(model, shells=ShellTable(b"\x05\x00\x09", bytes(range(6))))
+    assert VolumeModel.from_config(json.loads(json.dumps(limited.to_config()))) == limited
+    assert model.digest != limited.digest
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
         ("shells", "AA==", "a table of shells has 2 to 113 nodes, got 1"),
+        ("shell_ends", "AA==", "a table of 3 nodes has 0 or 6 limits, got 1"),
         ("shells", [1, 2, 3], "shells of the volume must be base64 text, got list"),
         ("resolution", -3.0, "resolution of the volume must be positive and finite, got -3.0"),
         ("resolution", float("nan"), "resolution of the volume must be positive and finite, got nan"),

@@ -1,4 +1,4 @@
-"""What balances a Fourier-shell target on a sample: errors by node, weights that answer them, where to end."""
+"""Balancing a Fourier-shell target on a sample: errors by node, weights that answer them, where to end."""
 
 from __future__ import annotations
 

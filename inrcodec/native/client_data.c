@@ -25,7 +25,8 @@ bool inr_parse_client_data(const unsigned *words, size_t count, inr_client_data 
     if (words[VERSION] != 1)
         return wrong(error, "of another version than this build reads");
     uint64_t room = 4 * (uint64_t)(count - HEADER);
-    if (words[TOTAL] != count || (uint64_t)words[TEXT] + words[WEIGHTS] + words[SHELLS] > room)
+    unsigned nodes = words[SHELLS] % 256, limits = words[SHELLS] / 256;
+    if (words[TOTAL] != count || (uint64_t)words[TEXT] + words[WEIGHTS] + nodes + limits > room)
         return wrong(error, "lengths do not add up");
     uint8_t *bytes = malloc(4 * count);
     if (!bytes)
@@ -39,15 +40,17 @@ bool inr_parse_client_data(const unsigned *words, size_t count, inr_client_data 
     volume->block = words[BLOCK];
     volume->weights_size = words[WEIGHTS];
     volume->weights = bytes + 4 * HEADER + words[TEXT];
-    volume->shells_size = words[SHELLS];
+    volume->shells_size = nodes;
     volume->shells = bytes + 4 * HEADER + words[TEXT] + words[WEIGHTS];
+    volume->ends_size = limits;
+    volume->ends = volume->shells + nodes;
     data->chunk.dtype = words[DTYPE] & 0x3f;
     data->chunk.big_endian = words[DTYPE] >> 7 & 1;
     data->chunk.axes = words[AXES] > INR_MAX_AXES ? 0 : (int)words[AXES];
     for (int a = 0; a < INR_MAX_AXES; a++)
         data->chunk.shape[a] = words[SHAPE + a];
     bool whole = inr_crc32(0, bytes + 4 * TEXT, 4 * (count - TEXT)) == words[CHECKSUM];
-    bool shells = volume->shells_size != 1 && volume->shells_size <= MAX_SHELLS;
+    bool shells = nodes != 1 && nodes <= MAX_SHELLS && (!limits || (nodes && limits == 3 * ((nodes - 2) / 8 + 2)));
     if (whole && shells && volume->block <= INR_EDGES * INR_MAX_BLOCK && inr_chunk_size(&data->chunk)) {
         data->bytes = bytes;
         return true;

@@ -125,8 +125,9 @@ static unsigned bin(const inr_field *field, uint32_t band)
     return (unsigned)(radius(field, band) * (INR_BINS / 1.75));
 }
 
-/* 2^16 for a band of the field's step; 0 where the table of shells leaves the band out */
-uint64_t inr_multiplier(const inr_field *field, uint32_t band)
+/* Of a band of blocks that lie at the ends of so many axes: 2^16 for the field's step; 0 where the table of shells
+   leaves the band out */
+uint64_t inr_multiplier(const inr_field *field, uint32_t band, unsigned ends)
 {
     if (!field->shells_size)
         return 1u << 16;
@@ -134,6 +135,11 @@ uint64_t inr_multiplier(const inr_field *field, uint32_t band)
     if (node + 1 >= field->shells_size)
         return 0;
     unsigned exponent = field->shells[node] * (8 - part) + field->shells[node + 1] * part;
+    if (field->ends_size && ends) {
+        const uint8_t *limit = field->ends + (ends - 1) * (field->ends_size / 3) + position / 64;
+        unsigned most = (limit[0] * (64 - position % 64) + limit[1] * (position % 64)) / 8;
+        exponent = most < exponent ? most : exponent;
+    }
     return (uint64_t)inr_shell_fraction[exponent % 128] << (exponent / 128);
 }
 
@@ -246,7 +252,7 @@ static void find_active(inr_field *field)
     field->active = inr_take(field->context, field->bands, sizeof *field->active);
     field->active_count = 0;
     for (uint32_t band = 0; band < field->bands; band++) {
-        if (field->envelope[bin(field, band)] && inr_multiplier(field, band))
+        if (field->envelope[bin(field, band)] && inr_multiplier(field, band, 0))
             field->active[field->active_count++] = band;
     }
 }

@@ -37,6 +37,8 @@ typedef struct {
     size_t weights_size; /* 0: the prior's own */
     const uint8_t *shells;
     size_t shells_size; /* 0: one step for all frequencies */
+    const uint8_t *ends;
+    size_t ends_size; /* 0: steps without limits at the ends of axes */
 } inr_volume;
 
 /* The client data of the HDF5 filter. */
@@ -142,8 +144,8 @@ typedef struct {
     uint8_t envelope[INR_BINS];
     uint32_t start[3]; /* of the box in the volume */
     inr_axis axis[3];
-    const uint8_t *shells;
-    size_t shells_size;
+    const uint8_t *shells, *ends;
+    size_t shells_size, ends_size;
     uint32_t bands, blocks;
     uint32_t *active; /* numbers of the bands that are coded */
     uint32_t active_count;
@@ -152,7 +154,7 @@ typedef struct {
 
 void inr_network(inr_context *context, uint64_t prior, const uint8_t *weights, size_t size, int32_t *parameters);
 void inr_latents(inr_field *field, const int32_t *parameters, const uint8_t *bytes, size_t size);
-uint64_t inr_multiplier(const inr_field *field, uint32_t band);
+uint64_t inr_multiplier(const inr_field *field, uint32_t band, unsigned ends);
 void inr_frequency(const inr_field *field, uint32_t band, uint32_t k[3]);
 double *inr_synthesise(inr_field *field); /* voxels of the box, in units of 2^-26 steps */
 /* occupied is NULL where all voxels of the box are. */

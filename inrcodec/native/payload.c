@@ -169,11 +169,14 @@ static unsigned parse_shared(const payload *p, inr_reader *reader, const inr_vol
     uint32_t digest = inr_crc32(volume->prior, head, sizeof head);
     digest = inr_crc32(digest, volume->weights, volume->weights_size);
     digest = inr_crc32(digest, volume->shells, volume->shells_size);
+    digest = inr_crc32(digest, volume->ends, volume->ends_size);
     if (digest != wanted)
         inr_fail(p->context, "payload needs the networks %08lx, the container's are %08lx", (unsigned long)wanted,
                  (unsigned long)digest);
     field->shells = volume->shells;
     field->shells_size = volume->shells_size;
+    field->ends = volume->ends;
+    field->ends_size = volume->ends_size;
     field->step = volume->step;
     return volume->block;
 }

@@ -49,6 +49,11 @@ static double *along(inr_context *context, const inr_axis *axis, double *values,
     return out;
 }
 
+static unsigned at_end(const inr_axis *axis, uint32_t block)
+{
+    return block == 0 || block == axis->blocks - 1;
+}
+
 static double dequantised(const inr_field *field, int32_t latent, double multiplier)
 {
     double magnitude = fabs((double)latent);
@@ -78,14 +83,17 @@ double *inr_synthesise(inr_field *field)
     double *values = inr_take(context, rows[0] * rows[1] * axis[2].blocks * used[2], sizeof *values);
     for (uint32_t i = 0; i < field->active_count; i++) {
         const int32_t *latent = field->latents + (size_t)i * field->blocks;
-        double multiplier = (double)inr_multiplier(field, field->active[i]);
+        double multiplier[4];
+        for (unsigned ends = 0; ends < 4; ends++)
+            multiplier[ends] = (double)inr_multiplier(field, field->active[i], ends);
         inr_frequency(field, field->active[i], k);
         for (uint32_t z = 0; z < axis[0].blocks; z++) {
             for (uint32_t y = 0; y < axis[1].blocks; y++) {
                 size_t at = ((size_t)z * used[0] + k[0]) * rows[1] + (size_t)y * used[1] + k[1];
                 double *to = values + at * axis[2].blocks * used[2] + k[2];
+                unsigned ends = at_end(&axis[0], z) + at_end(&axis[1], y);
                 for (uint32_t x = 0; x < axis[2].blocks; x++, to += used[2])
-                    *to = dequantised(field, *latent++, multiplier);
+                    *to = dequantised(field, *latent++, multiplier[ends + at_end(&axis[2], x)]);
             }
         }
     }

@@ -24,6 +24,7 @@ from inrcodec import core
 from inrcodec.core import Settings, Target, VolumeModel
 from inrcodec.core.mlp.network import NetworkSettings
 from inrcodec.core.prior import prior
+from inrcodec.core.shell_loop import fit_fsc
 from inrcodec.core.symmetry.groups import RISE_UNIT, UNIT, Helix, Symmetry, parse_symmetry
 from inrcodec.core.symmetry.model import SymmetryModel
 from inrcodec.synthetic import generate
@@ -112,6 +113,12 @@ def volume() -> Array:
     return particle((32, 32, 32), seed=5, mask="soft")
 
 
+def shells_model() -> VolumeModel:
+    """Steps by radial shell, with others at the ends of axes."""
+    scale = {"resolution": 4.0, "voxel_size": (1.0, 1.0, 1.0)}
+    return fit_fsc(volume(), Settings(Target("fsc", 0.99), effort=0, block=6), (20, 20, 20), **scale)
+
+
 def volume_model() -> VolumeModel:
     return core.fit(volume(), Settings(Target("snr", 25), effort=2), (16, 16, 16), device="cpu")
 
@@ -187,6 +194,9 @@ CASES: dict[str, Case] = {
     "own-weights-f4": Case(stripes, Settings(Target("snr", 12), effort=5), sections=("weights",)),
     "volume-scope-f4": Case(
         lambda: volume()[:16, 16:, 8:24], Settings(Target("snr", 25), effort=2), fit=volume_model
+    ),
+    "shells-f4": Case(
+        lambda: volume()[:20, 12:, 6:26], Settings(Target("fsc", 0.99), effort=0), fit=shells_model
     ),
     "fortran-i2": Case(
         lambda: np.asfortranarray(integers("int16", (22, 20, 18), 8)), Settings(Target("snr", 35), effort=0)
