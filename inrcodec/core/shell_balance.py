@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from inrcodec.core.latents import Latents, Quantised
-from inrcodec.core.leakage import nodes
+from inrcodec.core.leakage import Leakage, nodes, table
+from inrcodec.core.shell_budget import ShellBudget
 from inrcodec.core.shells import AXES, MAX_NODES, ShellTable
+from inrcodec.core.volume import VolumeModel, short_step
 from inrcodec.core.volume_sample import Part
 
 Array = np.ndarray[Any, Any]
 
 _NONZERO = 3e-4  # share of latents about a node that are not zero, for it to be coded
+
+
+@dataclass(eq=False)
+class ShellFit:
+    """A volume's fit on its sample, ready for the closed loop over the whole volume."""
+
+    weight: Array
+    budget: ShellBudget
+    leakage: Leakage
+    model: VolumeModel
+    unit: float
+    cutoff: int
+
+    def with_weight(self, weight: Array, cutoff: int) -> ShellFit:
+        """The fit with other weights of bins."""
+        step, shells = table(self.leakage.weights(weight), cutoff)
+        model = replace(self.model, step=short_step(step * self.unit), shells=shells)
+        return replace(self, weight=weight, model=model, cutoff=cutoff)
 
 
 def reweighted(part: Part, shells: ShellTable) -> Latents:

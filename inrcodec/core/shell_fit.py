@@ -24,14 +24,15 @@ from inrcodec.core.prepare import Prepared
 from inrcodec.core.presets import EFFORTS, Preset
 from inrcodec.core.prior import prior
 from inrcodec.core.settings import Settings
-from inrcodec.core.shell_balance import moved, needed_nodes, node_error, reweighted
+from inrcodec.core.shell_balance import ShellFit, moved, needed_nodes, node_error, reweighted
 from inrcodec.core.shell_budget import ShellBudget
 from inrcodec.core.shells import MAX_NODES
 from inrcodec.core.traits import measure_traits
-from inrcodec.core.volume import VolumeModel, short_step
+from inrcodec.core.volume import VolumeModel
 from inrcodec.core.volume_sample import Part, chunk_boxes, draw_sample, make_parts, sample_choice
 from inrcodec.core.volume_training import (
     ROUNDS,
+    TEXT_BITS,
     Progress,
     block_choices,
     cheaper_network,
@@ -45,24 +46,6 @@ from inrcodec.fourier_shell import FourierShells, ShellReference
 Array = np.ndarray[Any, Any]
 
 _BALANCINGS = 5  # rounds of predicted errors for each block length
-
-
-@dataclass(eq=False)
-class ShellFit:
-    """A volume's fit on its sample, ready for the closed loop over the whole volume."""
-
-    weight: Array
-    budget: ShellBudget
-    leakage: Leakage
-    model: VolumeModel
-    unit: float
-    cutoff: int
-
-    def with_weight(self, weight: Array, cutoff: int) -> ShellFit:
-        """The fit with other weights of bins."""
-        step, shells = table(self.leakage.weights(weight), cutoff)
-        model = replace(self.model, step=short_step(step * self.unit), shells=shells)
-        return replace(self, weight=weight, model=model, cutoff=cutoff)
 
 
 @dataclass(frozen=True)
@@ -118,6 +101,7 @@ class SampleFit:
         self.preset: Preset = EFFORTS[settings.effort]
         self.report = report
         self.weights: dict[_Trial, Array] = {}
+        self.bits: dict[_Trial, float] = {}
 
     def run(self) -> list[ShellFit]:
         """Fits of the block that takes the fewest bits: with the mask that saves most, if any, and with none.
@@ -127,28 +111,43 @@ class SampleFit:
         """
         block, chosen = self._choose_block()
         self.report(0.3)
-        none = _Trial(block, None, self.ends)
+        none, ends = self._choose_ends(block, None)
         step, shells = table(self._leakage(none).weights(self.weights[none]))
         cell = choose_cell(self.backend, self.sample, self.unit, block, step, self.preset, shells)
         both = self.preset.finalists > 1
         masks = {name: figure for name, figure in cell.figures.items() if name != "none"}
         if not masks or (cell.value is None and not both):
-            return [self._fitted(none, [*chosen, cell])]
+            return [self._fitted(none, [*chosen, *ends, cell])]
         size = int(min(masks, key=lambda name: masks[name]))
         cell = replace(cell, value=size)
         why = f"times the fewest bits around occupied cells of {size}"
 
-        def figure(block: int, ends: bool = False) -> float:
-            return self._bits(_Trial(block, size, ends))
+        def figure(block: int) -> float:
+            return self._bits(_Trial(block, size, False))
 
         near, changed = nearby_block(self.shape, block, self.settings.block, figure, why)
-        # where a mask's density does not reach the faces, their blocks need no finer steps
-        ends = self.ends and figure(near, True) < figure(near)
-        fits = [self._fitted(_Trial(near, size, ends), [*chosen, cell, *changed])]
+        masked, other = self._choose_ends(near, size)
+        fits = [self._fitted(masked, [*chosen, cell, *changed, *other])]
         if both:
             without = Choice("cell", None, f"fewer bytes at the target than with cells of {size}")
-            fits.append(self._fitted(none, [*chosen, without]))
+            fits.append(self._fitted(none, [*chosen, *ends, without]))
         return fits
+
+    def _choose_ends(self, block: int, cell: int | None) -> tuple[_Trial, list[Choice]]:
+        """Whether blocks at the chunks' faces have steps of their own: not where none reach density."""
+        bits = self._both(block, cell)
+        best = min(bits, key=lambda trial: bits[trial])
+        if len(bits) == 1:
+            return best, []
+        names = {True: "own", False: "as inside"}
+        figures = {names[trial.ends]: found / (bits[best] or 1.0) for trial, found in bits.items()}
+        why = "times the fewest bits estimated"
+        return best, [Choice("steps at faces", names[best.ends], why, figures)]
+
+    def _both(self, block: int, cell: int | None) -> dict[_Trial, float]:
+        """Estimated bits without and, where that may be, with steps of their own at the faces."""
+        trials = [_Trial(block, cell, ends) for ends in ((False, True) if self.ends else (False,))]
+        return {trial: self._bits(trial) for trial in trials}
 
     def _fitted(self, trial: _Trial, made: list[Choice]) -> ShellFit:
         """The fit of what was chosen."""
@@ -167,14 +166,17 @@ class SampleFit:
 
     def _choose_block(self) -> tuple[int, list[Choice]]:
         asked = self.settings.block
-        tried = search_blocks(
-            self.shape, asked, self.preset, lambda block: self._bits(_Trial(block, None, self.ends))
-        )
+        tried = search_blocks(self.shape, asked, self.preset, lambda b: min(self._both(b, None).values()))
         voxels = sum(p.chunk.size for p in self.sample)
         return block_choices(tried, asked, "bit per voxel estimated at the target", 1 / voxels)
 
     def _bits(self, trial: _Trial) -> float:
-        """Estimated bits of the sample at the target, quantised plainly; keeps the weights of its bins."""
+        """Estimated bits of the sample at the target, quantised plainly; keeps the weights of its bins.
+
+        With the configuration's bits for steps at the ends, as the sample is a share of the volume.
+        """
+        if trial in self.bits:
+            return self.bits[trial]
         leakage, weight = self._leakage(trial), self.budget.start
         parts = make_parts(self.backend, self.sample, self.unit, trial.block, trial.cell)
         fills = 0 if trial.cell is None else self.preset.fills // _BALANCINGS + 1
@@ -200,7 +202,8 @@ class SampleFit:
                 if turn < _BALANCINGS - 1:
                     weight = moved(weight, relative)
         self.weights[trial] = weight
-        return bits
+        self.bits[trial] = bits + self.share * 8 * TEXT_BITS * len(shells.ends)
+        return self.bits[trial]
 
     def _predicted(self, leakage: Leakage, energy: Array) -> Array:
         """(bins,) error over what is allowed."""

@@ -14,8 +14,8 @@ import numpy as np
 from inrcodec.core.decoder import decode_many
 from inrcodec.core.encoder import encode_many
 from inrcodec.core.settings import Settings
-from inrcodec.core.shell_balance import moved
-from inrcodec.core.shell_fit import ShellFit, fit_shells
+from inrcodec.core.shell_balance import ShellFit, moved
+from inrcodec.core.shell_fit import fit_shells
 from inrcodec.core.shells import MAX_NODES
 from inrcodec.core.symmetry.model import SymmetryModel
 from inrcodec.core.volume import VolumeModel, short_step, unchanged_weights

@@ -31,7 +31,7 @@ _ERROR_SLOPE = 1.5  # squared error grows about as a step to this power
 _LONGEST = 3.0  # times a step that is lengthened
 _SLOPES = (0.1, 1.5)  # of bits over squared error, both logarithms
 _KEY_BYTES = 14  # of the key that weights have in the configuration
-_TEXT_BITS = 4 / 3  # of base64 for each bit of weights, which live in JSON
+TEXT_BITS = 4 / 3  # of base64 for each bit of weights, which live in JSON
 _LEAST_FILLS = 8  # fewer tell nothing of what a mask saves
 _OWN_CHOICE = 0.995  # of a network's bits, about, once latents are chosen by its rates and not by another's
 _LATENTS = 3_000_000  # most latents trained on
@@ -170,7 +170,7 @@ def cheaper_network(
     # chunks without density are left out here, as in the figures of block lengths
     voxels = sum(float(np.prod(latents.layout.shape)) for latents in fitted) / share
     bits = {
-        "own": estimated_bits(fitted, chosen, network) / share + 8 * (_TEXT_BITS * weights + _KEY_BYTES),
+        "own": estimated_bits(fitted, chosen, network) / share + 8 * (TEXT_BITS * weights + _KEY_BYTES),
         "prior": _OWN_CHOICE * estimated_bits(fitted, chosen, prior()) / share,
     }
     best = min(bits, key=lambda name: bits[name])
@@ -226,7 +226,7 @@ def train_once(
         steps=steps,
         sample=16384,
         learning_rate=4e-3,
-        symbols=[total / share / _TEXT_BITS],
+        symbols=[total / share / TEXT_BITS],
         seed=turn,
         progress=lambda f: report((turn + f) / ROUNDS),
     )
