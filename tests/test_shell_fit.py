@@ -7,6 +7,7 @@ import pytest
 
 from inrcodec.core import Settings, Target
 from inrcodec.core.fields.basis import block_length
+from inrcodec.core.shell_balance import ShellFit
 from inrcodec.core.shell_fit import fit_shells
 from inrcodec.fourier_shell import FourierShells, ShellReference
 from inrcodec.synthetic import generate
@@ -28,7 +29,7 @@ def test_a_fit_on_a_sample() -> None:
     )
     assert found.model.shells is not None
     exponents = np.frombuffer(found.model.shells.exponents, np.uint8).astype(int)
-    assert min(exponents.min(), *found.model.shells.ends) == 0
+    assert min([*exponents, *found.model.shells.ends]) == 0
     # strong low frequencies have larger steps than the weak ones at the resolution
     assert exponents[2] > exponents[24:36].min() + 8
     assert 0.5 < found.model.shells.cutoff < 0.9
@@ -44,6 +45,42 @@ def test_a_fit_on_a_sample() -> None:
     finer = found.with_weight(4 * found.weight, found.cutoff)
     assert finer.model.step == pytest.approx(found.model.step / 2, rel=1e-3)
     assert finer.model.shells == found.model.shells
+
+
+def steep(decades: float) -> np.ndarray:
+    """Noise of 48^3 voxels whose power falls by so many decades up to the Nyquist frequency."""
+    s = np.fft.fftfreq(48)
+    radius = np.sqrt(s[:, None, None] ** 2 + s[:, None] ** 2 + np.fft.rfftfreq(48) ** 2)
+    spectrum = np.fft.rfftn(np.random.default_rng(0).normal(size=(48, 48, 48)))
+    return np.fft.irfftn(spectrum * 10 ** (-decades * radius), s=(48, 48, 48), axes=(0, 1, 2)).astype("f4")
+
+
+@pytest.mark.parametrize(("decades", "own"), [(0.0, False), (6.0, True)])
+def test_blocks_at_faces_have_steps_of_their_own_where_spectra_are_steep(decades: float, own: bool) -> None:
+    volume = steep(decades)
+
+    def fit(**options: bool) -> ShellFit:
+        (found,) = fit_shells(
+            volume,
+            Settings(Target("fsc", 0.99), effort=0, block=6),
+            (48, 48, 48),
+            reference(volume, 22),
+            device="numpy",
+            report=lambda _: None,
+            **options,
+        )
+        return found
+
+    found = fit()
+    assert found.model.shells is not None
+    assert found.model.choices is not None
+    choice = found.model.choices["steps at faces"]
+    assert bool(found.model.shells.ends) is own is (choice.value == "own")
+    if own:
+        assert choice.figures["as inside"] > 1.015
+    alike = fit(ends=False)
+    assert alike.model.shells is not None
+    assert not alike.model.shells.ends
 
 
 def test_nothing_to_fit() -> None:

