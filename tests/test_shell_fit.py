@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from inrcodec.core import Settings, Target
-from inrcodec.core.fields.basis import block_length
+from inrcodec.core.fields.basis import block_length, edge_kind, with_edges
 from inrcodec.core.shell_balance import ShellFit
-from inrcodec.core.shell_fit import fit_shells
+from inrcodec.core.shell_fit import SampleFit, fit_shells
 from inrcodec.fourier_shell import FourierShells, ShellReference
 from inrcodec.synthetic import generate
 
@@ -92,6 +92,14 @@ def test_nothing_to_fit() -> None:
     assert found == []
 
 
+@pytest.mark.parametrize(("figure", "found"), [(1.05, None), (1.015, with_edges(10, 2))])
+def test_another_length_that_comes_close_is_tried_too(figure: float, found: int | None) -> None:
+    fit = SampleFit.__new__(SampleFit)  # its estimates alone are asked
+    fit._least = lambda block: figure if edge_kind(block) == 2 else 1.1
+    assert fit._runner_up({8: 1.04, with_edges(8, 1): 1.0, with_edges(8, 3): 1.01, 10: 1.1, 13: 1.2}) == found
+    assert fit._runner_up({8: 1.04, with_edges(8, 1): 1.0}) is None
+
+
 def test_a_mask_is_tried_against_none() -> None:
     volume = generate((48, 48, 48), resolution=4.0)
     radius = np.sqrt(sum((i - 23.5) ** 2 for i in np.indices(volume.shape)))
@@ -101,7 +109,12 @@ def test_a_mask_is_tried_against_none() -> None:
             volume, Settings(Target("fsc", 0.99), effort=effort), (48, 48, 48), reference(volume, 12),
             device="numpy", report=lambda _: None,
         )  # fmt: skip
-        assert [fit.model.cell is None for fit in found] == cells
+        # each block length, the second only if it comes close, with the mask and without
+        lengths = list(
+            dict.fromkeys(block_length(fit.model.block) for fit in found if fit.model.cell is None)
+        )
+        assert [fit.model.cell is None for fit in found] == cells * max(1, len(lengths))
+        assert len(lengths) <= effort
         for fit in found:
             assert fit.model.choices is not None
             assert fit.model.choices["cell"].value == fit.model.cell

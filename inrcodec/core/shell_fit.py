@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from inrcodec.core.backend import Backend, get_backend
-from inrcodec.core.block_search import search_blocks
+from inrcodec.core.block_search import search_blocks, search_edges
 from inrcodec.core.choices import Choice, Choices
 from inrcodec.core.context import ContextNetwork
+from inrcodec.core.fields.basis import block_length, edge_kind
+from inrcodec.core.fields.edges import edges_name
 from inrcodec.core.fields.layout import get_layout
 from inrcodec.core.latents import Latents, Quantised
 from inrcodec.core.leakage import Leakage, no_error, table
@@ -45,6 +47,7 @@ from inrcodec.fourier_shell import FourierShells, ShellReference
 
 Array = np.ndarray[Any, Any]
 
+_CLOSE = 1.02  # times the fewest bits estimated
 _BALANCINGS = 5  # rounds of predicted errors for each block length
 
 
@@ -102,15 +105,39 @@ class SampleFit:
         self.report = report
         self.weights: dict[_Trial, Array] = {}
         self.bits: dict[_Trial, float] = {}
+        self.trained = 0
 
     def run(self) -> list[ShellFit]:
-        """Fits of the block that takes the fewest bits: with the mask that saves most, if any, and with none.
+        """Fits of the block that takes the fewest bits, and of another length that takes hardly more.
 
-        What a mask saves is estimated at steps that the closed loop will change, for spill from the edges of
-        the mask too: both are worth running it, from the effort on at which there is time for two.
+        Bits are estimated at weights that the closed loop will change: what comes close is worth running it,
+        from the effort on at which there is time for that.
         """
-        block, chosen = self._choose_block()
-        self.report(0.3)
+        asked = self.settings.block
+        tried = search_blocks(self.shape, asked, self.preset, self._least)
+        voxels = sum(p.chunk.size for p in self.sample)
+        block, chosen = block_choices(tried, asked, "bit per voxel estimated at the target", 1 / voxels)
+        fits = self._fits(block, chosen)
+        other = self._runner_up(tried) if self.preset.finalists > 1 and asked is None else None
+        if other is not None:
+            why = f"fewer bytes at the target than blocks of {block_length(block)}"
+            edges = edges_name(edge_kind(other))
+            made = [Choice("block", block_length(other), why), Choice("edges", edges, why)]
+            fits += self._fits(other, made)
+        return fits
+
+    def _runner_up(self, tried: dict[int, float]) -> int | None:
+        """The best block of another length than the best one's, if it comes close."""
+        best = min(tried, key=lambda b: tried[b])
+        others = {b: bits for b, bits in tried.items() if block_length(b) != block_length(best)}
+        if not others:
+            return None
+        others = search_edges(others, self._least)
+        second = min(others, key=lambda b: others[b])
+        return second if others[second] < _CLOSE * tried[best] else None
+
+    def _fits(self, block: int, chosen: list[Choice]) -> list[ShellFit]:
+        """A block's fits: with the mask that saves most, if any, and with none."""
         none, ends = self._choose_ends(block, None)
         step, shells = table(self._leakage(none).weights(self.weights[none]))
         cell = choose_cell(self.backend, self.sample, self.unit, block, step, self.preset, shells)
@@ -121,11 +148,9 @@ class SampleFit:
         size = int(min(masks, key=lambda name: masks[name]))
         cell = replace(cell, value=size)
         why = f"times the fewest bits around occupied cells of {size}"
-
-        def figure(block: int) -> float:
-            return self._bits(_Trial(block, size, False))
-
-        near, changed = nearby_block(self.shape, block, self.settings.block, figure, why)
+        near, changed = nearby_block(
+            self.shape, block, self.settings.block, lambda b: self._bits(_Trial(b, size, False)), why
+        )
         masked, other = self._choose_ends(near, size)
         fits = [self._fitted(masked, [*chosen, cell, *changed, *other])]
         if both:
@@ -143,6 +168,9 @@ class SampleFit:
         figures = {names[trial.ends]: found / (bits[best] or 1.0) for trial, found in bits.items()}
         why = "times the fewest bits estimated"
         return best, [Choice("steps at faces", names[best.ends], why, figures)]
+
+    def _least(self, block: int) -> float:
+        return min(self._both(block, None).values())
 
     def _both(self, block: int, cell: int | None) -> dict[_Trial, float]:
         """Estimated bits without and, where that may be, with steps of their own at the faces."""
@@ -163,12 +191,6 @@ class SampleFit:
     def _leakage(self, trial: _Trial) -> Leakage:
         layout = get_layout(self.shape, trial.block)
         return Leakage(layout, self.voxel_size, self.budget.width, self.budget.bins, ends=trial.ends)
-
-    def _choose_block(self) -> tuple[int, list[Choice]]:
-        asked = self.settings.block
-        tried = search_blocks(self.shape, asked, self.preset, lambda b: min(self._both(b, None).values()))
-        voxels = sum(p.chunk.size for p in self.sample)
-        return block_choices(tried, asked, "bit per voxel estimated at the target", 1 / voxels)
 
     def _bits(self, trial: _Trial) -> float:
         """Estimated bits of the sample at the target, quantised plainly; keeps the weights of its bins.
@@ -216,6 +238,8 @@ class SampleFit:
     ) -> tuple[ContextNetwork, Array, int, list[Choice]]:
         """Rounds of choosing latents, balancing the bins and training one network on all parts."""
         network = prior()
+        start, share = 0.6 - 0.3 * 0.5**self.trained, 0.15 * 0.5**self.trained  # of the progress
+        self.trained += 1
         chosen: list[Quantised] = []
         fitted: list[Latents] = []
         for turn in range(2 * ROUNDS + 1):
@@ -241,7 +265,7 @@ class SampleFit:
                     int(training.value),
                     turn // 2,
                     self.share,
-                    lambda f: self.report(0.3 + 0.3 * f),
+                    lambda f: self.report(start + share * f),
                 )
         made = [training]
         if training.value:
