@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,9 +69,14 @@ def test_max_error_holds_over_the_volume(density: np.ndarray) -> None:
         assert np.abs(codec.decode(codec.encode(chunk)) - chunk).max() <= 0.05
 
 
-def test_progress_runs_to_one(density: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    "target",
+    [{"effort": 1}, {"fsc": 0.9, "resolution": 6.0, "voxel_size": 1.0, "effort": 2}],
+    ids=["snr", "fsc"],
+)
+def test_progress_runs_to_one(density: np.ndarray, target: dict[str, Any]) -> None:
     seen: list[float] = []
-    INRCodec.fit(density, effort=1, chunks=24, device="cpu", progress=seen.append)
+    INRCodec.fit(density, **target, chunks=24, device="cpu", progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 1
     assert all(0 <= fraction <= 1 for fraction in seen)
