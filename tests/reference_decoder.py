@@ -20,7 +20,7 @@ from reference_symmetry import Group, spline_coefficients, value_at
 
 DTYPES = {1: "f2", 2: "f4", 3: "f8", 4: "i1", 5: "u1", 6: "i2", 7: "u2"}
 CONSTANT, LOSSLESS, FIELD, WEIGHTS, LATENTS, OCCUPANCY, CORRECTIONS, VERBATIM = range(1, 9)
-SYMMETRY, PREDICTION = 9, 10
+SYMMETRY, PREDICTION, LEVELS = 9, 10, 11
 PI = 3.141592653589793
 Shells = tuple[bytes, bytes]  # exponents by node, and their limits at the ends of axes
 SHAPES = ((32, 16), (32,), (32, 32), (32,), (1, 32), (1,))
@@ -748,6 +748,10 @@ def decode_field(
         occupied = occupied_voxels(sections[OCCUPANCY], inner)
     if CORRECTIONS in sections:
         density[occupied] += corrections(sections[CORRECTIONS], occupied)
+    if LEVELS in sections:
+        spacing, first = struct.unpack("<2d", sections[LEVELS])
+        density = np.rint(density) * spacing + first
+        background = round(background) * spacing + first
     chunk = np.full(shape, background, dtype)
     target = chunk[tuple(slice(start, start + size) for start, size in box)]
     target[occupied] = cast(density, dtype)[occupied]

@@ -140,8 +140,8 @@ class TestFrame:
         assert payload.to_bytes() == sealed(longer)
 
     def test_sections_of_a_later_release(self) -> None:
-        body = b"INR\x05\x42\x02\x10\x07\x00\x04abc"
-        with pytest.raises(PayloadError, match="unknown sections in 0x400"):
+        body = b"INR\x05\x42\x02\x10\x07\x00\x08abc"
+        with pytest.raises(PayloadError, match="unknown sections in 0x800"):
             Payload.from_bytes(sealed(body))
 
     def test_missing_sections_are_named(self) -> None:
@@ -177,9 +177,10 @@ class TestFrame:
             "verbatim",
             "symmetry",
             "prediction",
+            "levels",
         ]
         assert [s.name.lower() for s in sorted(Section)] == names
-        assert [s.value for s in sorted(Section)] == list(range(1, 11))
+        assert [s.value for s in sorted(Section)] == list(range(1, 12))
         assert [(f.name, f.value) for f in Field] == [
             ("CONSTANT", 0),
             ("LOSSLESS", 1),

@@ -21,6 +21,11 @@ def to_dtype(density: Array, dtype: np.dtype[Any]) -> Array:
     return np.clip(np.rint(density), limits.min, limits.max).astype(dtype)
 
 
+def bound_before_cast(bound: float, dtype: np.dtype[Any]) -> float:
+    """Largest error of a density that is within a bound once cast: whole numbers leave half of one more."""
+    return bound if dtype.kind == "f" else math.floor(bound) + 0.5
+
+
 def before_rounding(mean_square: float) -> float:
     """Mean squared error of normal errors that have this one once whole numbers plus them are rounded."""
     if mean_square > 4:

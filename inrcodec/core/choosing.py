@@ -11,7 +11,7 @@ import numpy as np
 
 from inrcodec.core import bounded, occupancy
 from inrcodec.core.backend import Backend
-from inrcodec.core.casting import to_dtype
+from inrcodec.core.casting import bound_before_cast, to_dtype
 from inrcodec.core.fields.layout import get_layout
 from inrcodec.core.fields.local_fourier import LATENT_BITS
 from inrcodec.core.fitting import Fit, Voxels, choose_block, fit_latents, plain_step
@@ -151,7 +151,8 @@ def _budget(
         return np.array([c.squared_error_budget(target) for c in chunks]) / scales**2
     if target.kind == "max_error":
         # far below and above the density's own scale all bounds are alike, but their squares overflow
-        return _budget_for_bound(voxels, np.clip(target.value, 1e-12 * scales, 1e6 * scales) / scales)
+        bounds = np.array([bound_before_cast(target.value, c.chunk.dtype) for c in chunks])
+        return _budget_for_bound(voxels, np.clip(bounds, 1e-12 * scales, 1e6 * scales) / scales)
     sizes = np.array([c.chunk.nbytes for c in chunks]) / target.value
     return budget_for_bits(voxels, 8 * sizes - 8 * 120)
 

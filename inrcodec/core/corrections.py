@@ -44,17 +44,20 @@ _MANY = 0.4  # and above which sparse coding is not
 Array = np.ndarray[Any, Any]
 
 
-def encode(error: Array, occupied: Array, bound: float) -> bytes | None:
+def encode(error: Array, occupied: Array, bound: float, *, whole: bool = False) -> bytes | None:
     """Section bytes that bring every error within the bound, or None where all are.
 
     Args:
         error: (d, h, w) float64, original minus decoded density.
         occupied: (d, h, w) mask of the voxels that the section speaks of.
         bound: largest error, density units.
+        whole: errors are whole numbers, and the bound is half of one more than may be left. Steps of twice
+            the bound then bring every error within it.
 
     Raises:
         OverflowError: an error of more than a million bounds.
     """
+    sparse, dense = (2.0, 2.0) if whole else (STEP, DENSE_STEP)
     inside = error[occupied]
     missed = np.abs(inside) > bound
     share = float(missed.mean()) if missed.size else 0.0
@@ -64,9 +67,9 @@ def encode(error: Array, occupied: Array, bound: float) -> bytes | None:
         raise OverflowError("an error of more than a million bounds")
     options = []
     if share < _MANY:
-        options.append(_encode_sparse(inside, missed, bound * STEP))
+        options.append(_encode_sparse(inside, missed, bound * sparse))
     if share > _FEW:
-        options.append(_encode_dense(inside, occupied, bound * DENSE_STEP))
+        options.append(_encode_dense(inside, occupied, bound * dense))
     return min(options, key=len)
 
 

@@ -16,6 +16,7 @@ from inrcodec.core.context import ContextNetwork
 from inrcodec.core.field_section import Box, FieldSection
 from inrcodec.core.fields.local_fourier import synthesise_exact
 from inrcodec.core.latent_coding import decode_latents, dequantiser
+from inrcodec.core.levels import Levels
 from inrcodec.core.mlp import chunks as mlp_chunks
 from inrcodec.core.payload import Field, Payload, PayloadError, Section
 from inrcodec.core.prepare import as_volume_shape
@@ -187,11 +188,12 @@ def reconstruct(
     ``predicted`` is what :func:`prediction.predict` gives for a payload that has such a section.
     """
     shape = as_volume_shape(payload.shape)
+    cast = _cast(payload)
     whole = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
     wanted = whole if region is None else region
     size = tuple(s.stop - s.start for s in wanted)
     background = np.array(0.0 if section.background is None else section.background)
-    out = np.full(size, to_dtype(background, payload.dtype), payload.dtype)
+    out = np.full(size, cast(background), payload.dtype)
     d, h, w = (
         slice(max(b.start, w.start), min(b.stop, w.stop)) for b, w in zip(section.box, wanted, strict=True)
     )
@@ -227,7 +229,7 @@ def reconstruct(
             found = backend.to_numpy(units)
             if corrected is not None:
                 found += corrected[part]
-            return to_dtype(found, payload.dtype)
+            return cast(found)
 
         for part in parts:
             target = out[_moved(_moved(part, section.box), wanted, -1)]
@@ -236,6 +238,16 @@ def reconstruct(
         corner = (wanted[0].start, wanted[1].start, wanted[2].start)
         verbatim.decode_into(payload.section(Section.VERBATIM), out, shape, corner)
     return out
+
+
+def _cast(payload: Payload) -> Callable[[Array], Array]:
+    """From what the field says to voxels: densities, or the numbers of their levels."""
+    if Section.LEVELS not in payload.sections:
+        return lambda density: to_dtype(density, payload.dtype)
+    if payload.dtype.kind != "f":
+        raise PayloadError(f"levels of densities of dtype {payload.dtype}")
+    levels = Levels.from_bytes(payload.section(Section.LEVELS))
+    return lambda numbers: to_dtype(levels.densities(numbers), payload.dtype)
 
 
 def _moved(box: Box, other: Box, sign: int = 1) -> Box:

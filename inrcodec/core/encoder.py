@@ -10,11 +10,12 @@ import numpy as np
 from inrcodec.core import lossless
 from inrcodec.core.backend import Backend, get_backend, has_torch, one_blas_thread
 from inrcodec.core.choosing import fit_chunks
+from inrcodec.core.levels import find_levels
 from inrcodec.core.mlp.writing import encode_chunk
 from inrcodec.core.payload import Field, Payload, Section
 from inrcodec.core.prepare import Prepared, Related, check_chunk, is_constant, prepare
 from inrcodec.core.presets import EFFORTS
-from inrcodec.core.settings import Settings
+from inrcodec.core.settings import Settings, Target
 from inrcodec.core.writing import FieldWriter
 
 Array = np.ndarray[Any, Any]
@@ -22,6 +23,11 @@ Array = np.ndarray[Any, Any]
 _CPU_BATCH = 2**21  # voxels fitted at once on a CPU: more only costs memory
 _GPU_BATCH = 2**26
 _SMALLEST = 64  # voxels; below, a field's parameters alone are larger than the chunk
+# of the lossless bytes, of whole numbers and of floats: a field that takes more is compared with an exact one
+_NEARLY = (0.4, 0.1)
+_EXACT = 0.5  # largest error of whole numbers that are not changed, about
+_LEVEL_SNR = 80.0  # dB, of floats rounded to their levels
+_LEVEL_MARGIN = 20.0  # dB, beyond an SNR that is asked for: a volume's is that of all chunks
 _LEVELS_APART = 16  # at most: bytes of Blosc's fastest level over its best; it rules out what is hopeless
 
 
@@ -135,21 +141,58 @@ def encode_lossless(chunk: Array) -> bytes:
 
 
 def _smaller(chunk: Array, field: Payload | None, settings: Settings) -> bytes:
-    """The field's payload, or the lossless one where it is smaller."""
+    """The field's payload, or a lossless one where it is smaller."""
     decodes = chunk if settings.threshold is None else _thresholded(chunk, settings)
-    if field is None:
-        best = encode_lossless(decodes)
-    else:
-        best = field.to_bytes()
-        if len(lossless.compress(decodes, 1)) < _LEVELS_APART * len(best):
-            best = min(best, encode_lossless(decodes), key=len)
     target = settings.target
+    best = None if field is None else field.to_bytes()
+    if best is None or len(lossless.compress(decodes, 1)) < _LEVELS_APART * len(best):
+        kept = encode_lossless(decodes)
+        near = best is None or len(best) > _NEARLY[chunk.dtype.kind == "f"] * len(kept)
+        exact = _exact(decodes, target) if near else None
+        best = min((one for one in (best, kept, exact) if one is not None), key=len)
     if target.kind == "ratio" and settings.volume is None and len(best) * target.value > chunk.nbytes:
         raise ValueError(
             f"ratio {target.value:g} cannot be reached for a chunk of shape {chunk.shape} {chunk.dtype}: "
             f"the smallest payload found has {len(best)} of {chunk.nbytes} bytes"
         )
     return best
+
+
+def _exact(chunk: Array, target: Target) -> bytes | None:
+    """The payload of unchanged whole numbers: a field, and what it misses. None where there is none.
+
+    Blosc knows nothing of a voxel's neighbours.
+    """
+    numbers, levels = chunk, None
+    if chunk.dtype.kind == "f":
+        found = find_levels(chunk)
+        if found is None or not _exact_enough(chunk, found[0].densities(found[1]), target):
+            return None
+        levels, numbers = found
+    elif target.kind == "max_error":
+        return None  # the field's payload is that where the bound is below one
+    ready = prepare(np.ascontiguousarray(numbers), None)
+    if ready is None:
+        return None
+    settings = Settings(Target("max_error", _EXACT), effort=0)
+    payload = _fields(get_backend("numpy"), [numbers], {0: ready}, settings).get(0)
+    if payload is None or Section.VERBATIM in payload.sections:
+        return None
+    payload.fortran = is_fortran(chunk)
+    if levels is not None:
+        payload.dtype = chunk.dtype
+        payload.target_value = levels.spacing / 2
+        payload.sections[Section.LEVELS] = levels.to_bytes()
+    return payload.to_bytes()
+
+
+def _exact_enough(chunk: Array, densities: Array, target: Target) -> bool:
+    """Whether rounding to levels, which floats hardly miss, is nothing that a target speaks of."""
+    error = densities.astype(chunk.dtype).astype(np.float64) - chunk
+    if target.kind == "max_error":
+        return bool(np.abs(error).max() <= target.value)
+    least = max(_LEVEL_SNR, target.value + _LEVEL_MARGIN if target.kind == "snr" else 0.0)
+    return bool((error**2).mean() <= chunk.astype(np.float64).var() / 10 ** (least / 10))
 
 
 def is_fortran(chunk: Array) -> bool:

@@ -67,6 +67,7 @@ class Section(IntEnum):
     VERBATIM = 8
     SYMMETRY = 9
     PREDICTION = 10
+    LEVELS = 11
 
 
 TARGETS = ("none", "snr", "max_error", "ratio", "fsc")

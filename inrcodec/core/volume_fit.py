@@ -10,7 +10,7 @@ import numpy as np
 from inrcodec.core import bounded
 from inrcodec.core.backend import Backend, get_backend
 from inrcodec.core.block_search import search_blocks
-from inrcodec.core.casting import before_rounding
+from inrcodec.core.casting import before_rounding, bound_before_cast
 from inrcodec.core.choices import Choice, Choices
 from inrcodec.core.context import ContextNetwork
 from inrcodec.core.payload import dtype_code
@@ -89,7 +89,8 @@ def fit(
     unit = max(p.scale for p in sample)  # float32 holds densities of any magnitude in it
     ratio = rms = 0.0
     if settings.target.kind == "max_error":
-        bound = float(np.clip(settings.target.value / unit, 1e-12, 1e6))
+        most = bound_before_cast(settings.target.value, volume.dtype)
+        bound = float(np.clip(most / unit, 1e-12, 1e6))
         ratio = _bound_ratio(backend, sample, unit, bound, preset)
         rms = ratio * bound
         budget = sum(float(np.prod(p.shape)) for p in sample) * rms**2

@@ -8,6 +8,7 @@ import numpy as np
 
 from inrcodec.core import corrections, verbatim
 from inrcodec.core.backend import NUMPY
+from inrcodec.core.casting import bound_before_cast
 from inrcodec.core.choosing import ChunkFit
 from inrcodec.core.decoder import reconstruct
 from inrcodec.core.field_section import FieldSection
@@ -204,10 +205,12 @@ class FieldWriter:
 
     def _correct(self, payload: Payload, section: FieldSection, values: Array, decoded: Array) -> Array:
         """Add what brings every voxel within the bound."""
-        bound = self.settings.target.value
+        bound, dtype = self.settings.target.value, self.chunk.chunk.dtype
         inside = self._difference(decoded)[self.chunk.box]
         occupied = np.ones(inside.shape, bool) if self.chosen.occupied is None else self.chosen.occupied
-        section_bytes = corrections.encode(inside, occupied, bound)
+        section_bytes = corrections.encode(
+            inside, occupied, bound_before_cast(bound, dtype), whole=dtype.kind != "f"
+        )
         if section_bytes is not None:
             payload.sections[Section.CORRECTIONS] = section_bytes
             decoded = self._reconstruct(payload, section, values)

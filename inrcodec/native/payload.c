@@ -15,7 +15,8 @@
 #define MORE_SECTIONS 0x40 /* of the byte that says the field: a second byte of sections follows */
 
 enum { FIELD_CONSTANT, FIELD_LOSSLESS, FIELD_LOCAL_FOURIER };
-enum { CONSTANT = 1, LOSSLESS, FIELD, WEIGHTS, LATENTS, OCCUPANCY, CORRECTIONS, VERBATIM, SECTIONS };
+enum { CONSTANT = 1, LOSSLESS, FIELD, WEIGHTS, LATENTS, OCCUPANCY, CORRECTIONS, VERBATIM, SYMMETRY, PREDICTION,
+       LEVELS, SECTIONS };
 
 typedef struct {
     inr_context *context;
@@ -55,9 +56,7 @@ static void parse_frame(payload *p, const uint8_t *bytes, size_t size)
         inr_fail(context, "checksum mismatch: the payload is damaged or cut short");
     inr_reader reader = {context, bytes + 4, size - 8};
     unsigned code = inr_u8(&reader), dtype = inr_u8(&reader);
-    if (code & MORE_SECTIONS)
-        inr_fail(context, "a payload with symmetry or prediction: the decoder in Python reads it");
-    p->field = code & 0x7f;
+    p->field = code & 0x7f & ~MORE_SECTIONS;
     p->volume_scope = code >> 7;
     p->chunk.dtype = dtype & 0x3f;
     p->chunk.big_endian = dtype >> 7;
@@ -74,6 +73,12 @@ static void parse_frame(payload *p, const uint8_t *bytes, size_t size)
     for (int a = 0; a < p->chunk.axes; a++)
         p->chunk.shape[a] = inr_varint(&reader);
     unsigned held = inr_u8(&reader);
+    if (code & MORE_SECTIONS)
+        held |= inr_u8(&reader) << 8;
+    if (held >> (SYMMETRY - 1) & 1 || held >> (PREDICTION - 1) & 1)
+        inr_fail(context, "a payload with symmetry or prediction: the decoder in Python reads it");
+    if (held >> (SECTIONS - 1))
+        inr_fail(context, "unknown sections in %#x", held);
     uint64_t lengths[SECTIONS] = {0};
     for (int i = CONSTANT; i < SECTIONS; i++) {
         if (held >> (i - 1) > 1 && held >> (i - 1) & 1) /* the last one's length follows from the payload's */
@@ -249,6 +254,32 @@ static void put_verbatim(const payload *p, uint8_t *out)
     inr_release(p->context, raw);
 }
 
+/* What densities are multiples of, or a spacing of 0 where they are on no levels. */
+typedef struct {
+    double spacing, offset;
+} levels;
+
+static levels read_levels(const payload *p)
+{
+    if (!p->section[LEVELS])
+        return (levels){0, 0};
+    inr_reader reader = section(p, LEVELS);
+    double spacing = inr_f64(&reader), offset = inr_f64(&reader);
+    inr_end(&reader);
+    if (p->chunk.dtype < 1 || p->chunk.dtype > 3)
+        inr_fail(p->context, "levels of densities of dtype %u", p->chunk.dtype);
+    if (!(spacing > 0 && spacing <= 1e290 && fabs(offset) <= 1e290))
+        inr_fail(p->context, "levels %g apart from %g on make no sense", spacing, offset);
+    return (levels){spacing, offset};
+}
+
+static double leveled(levels on, double value)
+{
+    double most = 0x1p53, number = rint(value);
+    number = number > most ? most : number < -most ? -most : number;
+    return on.spacing > 0 ? number * on.spacing + on.offset : value;
+}
+
 static void decode_field(payload *p, const inr_volume *volume, uint8_t *out)
 {
     inr_context *context = p->context;
@@ -272,7 +303,8 @@ static void decode_field(payload *p, const inr_volume *volume, uint8_t *out)
         occupied = inr_occupied(context, p->section[OCCUPANCY], p->size[OCCUPANCY], size);
     if (p->section[CORRECTIONS])
         inr_correct(context, p->section[CORRECTIONS], p->size[CORRECTIONS], density, occupied, size);
-    uint64_t background = inr_cast(field.background, dtype);
+    levels on = read_levels(p);
+    uint64_t background = inr_cast(leveled(on, field.background), dtype);
     for (uint64_t i = 0; i < p->voxels; i++)
         inr_put(out + i * width, background, width, big);
     for (uint32_t z = 0, i = 0; z < size[0]; z++) {
@@ -281,7 +313,7 @@ static void decode_field(payload *p, const inr_volume *volume, uint8_t *out)
             uint8_t *to = out + (line * p->shape[2] + field.start[2]) * width;
             for (uint32_t x = 0; x < size[2]; x++, i++) {
                 if (!occupied || occupied[i])
-                    inr_put(to + (size_t)x * width, inr_cast(density[i], dtype), width, big);
+                    inr_put(to + (size_t)x * width, inr_cast(leveled(on, density[i]), dtype), width, big);
             }
         }
     }

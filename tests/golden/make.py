@@ -233,6 +233,11 @@ CASES: dict[str, Case] = {
         sections=("symmetry",),
         fit=lambda: replace(symmetric_model("helical:4.3,62.5,C2", (0, 1, 1)), step=5.0),
     ),
+    "levels-f4": Case(
+        lambda: (np.rint(12 * particle((20, 19, 18), seed=16)) * 0.0375).astype(np.float32),
+        Settings(Target("max_error", 0.01), effort=0),
+        sections=("levels",),
+    ),
     "line-i1": Case(lambda: integers("int8", (900,), 13), Settings(Target("snr", 15), effort=0)),
 }
 
