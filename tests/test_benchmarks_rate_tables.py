@@ -83,10 +83,21 @@ def test_the_better_mode_counts_at_each_quality() -> None:
     assert both.points() == [(10.0, pytest.approx(0.1)), (40.0, pytest.approx(5.0))]
 
 
-def test_beaten_lossless_and_failed_points_are_left_out() -> None:
+@pytest.mark.parametrize("snr", [148.0, math.inf])
+def test_errors_that_vanish_at_once_are_a_step(snr: float) -> None:
+    from benchmarks.rate.curves import front
+
+    found = front([*curve([26, 34], [1, 2], "snr"), point(snr=snr, bits=3.0, mode="snr")])
+    assert found is not None
+    assert found.bits_at(34) == pytest.approx(2)
+    assert found.bits_at(44) == pytest.approx(3)
+    assert found.bits_at(50) == pytest.approx(3)
+
+
+def test_beaten_and_failed_points_and_modes_without_loss_are_left_out() -> None:
     from benchmarks.rate.curves import error_axis, front, fsc_axis
 
-    points = [*curve([10, 20, 19, 30], [1, 2, 3, 4]), point(snr=math.inf, bits=9.0)]
+    points = curve([10, 20, 19, 30], [1, 2, 3, 4])
     points.append(point(snr=25.0, bits=0.1, status="over the time limit"))
     found = front(points)
     assert found is not None

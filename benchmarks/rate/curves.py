@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,10 @@ from benchmarks.rate.records import Point
 
 Array = np.ndarray[Any, Any]
 Axis = Callable[[Point], float]
+
+_BEYOND = 55.0  # dB: more than is ever asked for
+_ASKED = ("snr", "psnr")  # modes that are asked for an SNR
+_WIDEST = 10.0  # dB between points that are asked for: every second one lies 8 apart
 
 
 def snr_axis(point: Point) -> float:
@@ -92,21 +96,43 @@ class Curve:
 def front(points: Iterable[Point], axis: Axis = snr_axis) -> Curve | None:
     """The curve of a codec: of each mode the points that no other of it beats in both quality and bits.
 
-    Points without loss or without bits are left out; None where nothing is left.
+    Points without loss or without bits are left out; None where nothing is left. Where an SNR is asked for,
+    a point without loss ends the curve.
     """
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for p in points:
-        if p.ok and p.bits > 0 and math.isfinite(axis(p)):
+        asked = axis is snr_axis and p.mode in _ASKED
+        if p.ok and p.bits > 0 and (math.isfinite(axis(p)) or asked):
             found[p.mode].append((axis(p), p.bits))
     modes = []
-    for pairs in found.values():
+    for mode, pairs in found.items():
+        finite = [quality for quality, _ in pairs if math.isfinite(quality)]
+        if not finite:
+            continue
+        end = max(_BEYOND, *finite) + _WIDEST  # of points without loss
+        pairs = [(min(quality, end), bits) for quality, bits in pairs]
         kept: list[tuple[float, float]] = []
         for quality, bits in sorted(pairs, key=lambda f: (-f[0], f[1])):
             if not kept or (bits < kept[-1][1] and quality < kept[-1][0]):
                 kept.append((quality, bits))
         kept.reverse()
+        kept = _stepped(kept) if axis is snr_axis and mode in _ASKED else kept
         modes.append(ModeCurve(tuple(q for q, _ in kept), tuple(b for _, b in kept)))
     return Curve(tuple(modes)) if modes else None
+
+
+def _stepped(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points with a step where errors vanish at once.
+
+    Who asks for a little more than the lower point has gets the upper one, which nobody asked for. Nothing
+    lies between them to be had, and interpolation would make it up.
+    """
+    out: list[tuple[float, float]] = []
+    for quality, bits in points:
+        if out and quality > max(_BEYOND, out[-1][0] + _WIDEST):
+            out.append((out[-1][0] + _WIDEST, bits * (1 - 1e-9)))
+        out.append((quality, bits))
+    return out
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def summary(made: Made) -> str:
     for bound in sorted({r["bound"] for r in made["max_error"]}):
         what = f"bits / best peer, largest error {bound:g} std"
         _line(rows, chunks, what, made["max_error"], "ratio", bound=bound)
-    asked = [r for r in made["fsc"] if r["how"] == "written"]  # points at an SNR say little of a shell
+    asked = [r for r in made["fsc"] if r["least"] is not None]  # points at an SNR say little of a shell
     for target in sorted({r["target"] for r in asked}):
         what = f"bits / best peer, FSC of every shell >= {target:g}"
         _line(rows, chunks, what, asked, "ratio", target=target)
